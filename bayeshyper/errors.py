@@ -1,0 +1,52 @@
+"""What can go wrong, by name: one base class, so that a caller can catch all of it at once."""
+
+from __future__ import annotations
+
+__all__ = [
+    "BayeshyperError",
+    "DataError",
+    "DataWarning",
+    "ModelFileError",
+    "RecipeError",
+    "TrainingDiverged",
+]
+
+
+class BayeshyperError(Exception):
+    """The base of every error that bayeshyper raises on purpose."""
+
+
+class DataError(BayeshyperError, ValueError):
+    """A table, a feature or a target that cannot be used as it is."""
+
+
+class RecipeError(BayeshyperError, ValueError):
+    """A recipe or an override with an unknown key or a value of the wrong type."""
+
+
+class ModelFileError(BayeshyperError, ValueError):
+    """A model file that is truncated, of a newer format, or not ours."""
+
+
+class TrainingDiverged(BayeshyperError, RuntimeError):
+    """The loss stopped being finite; the model keeps its last good state.
+
+    Args:
+        term: Which part of the loss broke: "log likelihood", "log prior", "entropy" or "gradient".
+        step: The training step at which it was seen.
+    """
+
+    def __init__(self, term: str, step: int) -> None:
+        self.term = term
+        self.step = step
+        super().__init__(
+            f"Training diverged at step {step}: the {term} is not finite. The last good state is kept. "
+            "Lower the learning rate (optimizer.learning_rate), or look for extreme values in the data."
+        )
+
+    def __reduce__(self) -> tuple[type[TrainingDiverged], tuple[str, int]]:
+        return type(self), (self.term, self.step)
+
+
+class DataWarning(UserWarning):
+    """Data that can be used, but from which less can be learned than it seems."""
