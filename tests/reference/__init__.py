@@ -1,0 +1,1 @@
+"""Numbers and arithmetic that the library is held against."""
