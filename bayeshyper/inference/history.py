@@ -1,0 +1,48 @@
+"""What happened during a fit."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+__all__ = ["History"]
+
+
+@dataclass
+class History:
+    """A record of a fit, one entry per look at it.
+
+    Attributes:
+        steps: At which step each look was.
+        elbo_per_datum: ELBO/N in nats at full KL weight, averaged over the steps since the last look
+            (targets in standardised units, entropy linearised: the audit has the bounds).
+        heldout_score: Mean log predictive density of the held-out rows, in the target's own units;
+            empty where none were held out.
+        best_step: The step whose state was kept.
+        stopped_early: Whether the held-out score ended the fit.
+        seconds: Wall-clock time.
+
+    Example:
+        >>> history = History(steps=[100], elbo_per_datum=[-1.2])
+        >>> History.from_dict(history.to_dict()) == history
+        True
+    """
+
+    steps: list[int] = field(default_factory=list)
+    elbo_per_datum: list[float] = field(default_factory=list)
+    heldout_score: list[float] = field(default_factory=list)
+    best_step: int = 0
+    stopped_early: bool = False
+    seconds: float = 0.0
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain lists and numbers, for JSON."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, record: dict[str, Any]) -> History:
+        """The inverse of `to_dict`."""
+        return cls(**record)
+
+    def __len__(self) -> int:
+        return len(self.steps)

@@ -1,0 +1,40 @@
+"""What is learned: target networks, priors, likelihoods, and the Pyro model that joins them."""
+
+from .bayesian import BayesianModel
+from .likelihoods import (
+    LIKELIHOODS,
+    Bernoulli,
+    Categorical,
+    Gaussian,
+    HeteroscedasticGaussian,
+    Latent,
+    Likelihood,
+    StudentT,
+)
+from .networks import MLP, NETWORKS
+from .priors import PRIORS, FanInPrior, FlatNormal, NormalPrior, Prior
+from .spec import WeightPiece, WeightSpec
+from .target import Conditional, Target
+
+__all__ = [
+    "LIKELIHOODS",
+    "MLP",
+    "NETWORKS",
+    "PRIORS",
+    "BayesianModel",
+    "Bernoulli",
+    "Categorical",
+    "Conditional",
+    "FanInPrior",
+    "FlatNormal",
+    "Gaussian",
+    "HeteroscedasticGaussian",
+    "Latent",
+    "Likelihood",
+    "NormalPrior",
+    "Prior",
+    "StudentT",
+    "Target",
+    "WeightPiece",
+    "WeightSpec",
+]

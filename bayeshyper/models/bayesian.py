@@ -1,0 +1,125 @@
+"""The Pyro model: weights from the prior, network, likelihood, data."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+
+import pyro
+import torch
+from pyro import poutine
+from torch import Tensor, nn
+from torch.distributions import Distribution
+
+from .likelihoods import Likelihood
+from .priors import Prior
+from .spec import WeightSpec
+from .target import Target
+
+__all__ = ["BayesianModel"]
+
+
+class BayesianModel(nn.Module):
+    """Target + prior + likelihood as a plain Pyro model with two sites, ``"weights"`` and ``"obs"``.
+
+    The log joint is log p(θ) + (N/B) Σ_batch log p(y_n | f(x_n, θ)): mini-batch scaling belongs to the
+    model, so nobody writes a plate.
+
+    Args:
+        target: The network to be uncertain about.
+        prior: Laid out here over the network's tensors and the likelihood's latents.
+        likelihood: What the outputs mean.
+        num_data: N, the rows of the whole training set.
+        particles: Weight draws per step, as a plate of the model's own; None leaves the draw a single
+            vector, as other Pyro inference (NUTS, ``Predictive``) expects.
+
+    Attributes:
+        spec: The `WeightSpec` of the site ``"weights"``: network tensors, then latents.
+        kl_weight: β, which scales the site ``"weights"`` in model and guide alike; 1 is the ELBO.
+
+    Example:
+        >>> from bayeshyper.models import FanInPrior, Gaussian, MLP
+        >>> model = BayesianModel(Target(MLP(3, 1)), FanInPrior(), Gaussian(), num_data=10)
+        >>> trace = pyro.poutine.trace(model).get_trace(torch.zeros(10, 3), torch.zeros(10))
+        >>> trace.nodes["weights"]["value"].shape, trace.nodes["obs"]["value"].shape
+        (torch.Size([252]), torch.Size([10]))
+    """
+
+    def __init__(
+        self,
+        target: Target,
+        prior: Prior,
+        likelihood: Likelihood,
+        *,
+        num_data: int,
+        particles: int | None = None,
+    ) -> None:
+        super().__init__()
+        if num_data < 1:
+            raise ValueError(f"Got num_data = {num_data}, expected the number of training rows.")
+        self.target = target
+        self.likelihood = likelihood
+        self.spec = target.spec + WeightSpec((name, ()) for name in likelihood.latents)
+        prior.build(self.spec, target.initial(), likelihood.latents)
+        self.prior = prior
+        self.num_data = num_data
+        self.particles = particles
+        self.kl_weight = 1.0
+
+    def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
+        """Declare the sites for a batch ``x (B, …)`` and, where observed, ``y (B,)``."""
+        with self.particle_plate():
+            with poutine.scale(scale=self.kl_weight):
+                weights = pyro.sample("weights", self.prior())
+            outputs = self.predictive(weights, x)
+            with pyro.plate("data", self.num_data, subsample_size=len(x), dim=-1):
+                observed: Tensor = pyro.sample("obs", outputs, obs=y)
+        return observed
+
+    @contextmanager
+    def particle_plate(self) -> Iterator[None]:
+        """The plate of the model's own particles, scaled so that they average; shared with the guide."""
+        with ExitStack() as stack:
+            if self.particles is not None:
+                stack.enter_context(pyro.plate("particles", self.particles, dim=-2))
+                stack.enter_context(poutine.scale(scale=1.0 / self.particles))
+            yield
+
+    def predictive(self, weights: Tensor, x: Tensor) -> Distribution:
+        """The distribution of the rows' targets for each weight draw.
+
+        Args:
+            weights: ``(D,)``, ``(S, D)``, or ``(…, 1, D)`` with the data plate's place kept, as in Pyro.
+                A draw of the guide carries its law given z, and is then run with local reparameterisation.
+            x: ``(N, …)``.
+
+        Returns:
+            Batch shape ``(N,)``, ``(S, N)`` or ``(…, N)``.
+        """
+        lead = weights.shape[:-2] if weights.dim() > 2 else weights.shape[:-1]
+        flat = weights.reshape(-1, self.spec.size)
+        network_weights = flat[:, : self.target.spec.size]
+        conditional = getattr(weights, "conditional", None)
+        if conditional is None:
+            outputs = self.target(network_weights, x)
+        else:
+            outputs = self.target.forward_local(network_weights, conditional, x)
+        if outputs.shape[2:] != (self.likelihood.n_outputs,):
+            raise ValueError(
+                f"The network gives outputs of shape {tuple(outputs.shape[2:])} per row, but "
+                f"{self.likelihood} needs ({self.likelihood.n_outputs},); change the network's last layer."
+            )
+        latents = {
+            name: flat[:, self.spec[name].slice].reshape(*lead, 1) for name in self.likelihood.latents
+        }
+        return self.likelihood.distribution(outputs.reshape(*lead, *outputs.shape[1:]), latents)
+
+    def log_likelihood(self, weights: Tensor, x: Tensor, y: Tensor) -> Tensor:
+        """log p(y_n | x_n, θ_s), ``(S, N)`` for weights ``(S, D)``."""
+        result: Tensor = self.predictive(weights, x).log_prob(y)
+        return result
+
+    def log_predictive(self, weights: Tensor, x: Tensor, y: Tensor) -> Tensor:
+        """The log predictive density log (1/S) Σ_s p(y_n | x_n, θ_s), ``(N,)`` for weights ``(S, D)``."""
+        log_likelihood = self.log_likelihood(weights, x, y)
+        return torch.logsumexp(log_likelihood, dim=0) - torch.log(torch.tensor(float(len(weights))))

@@ -1,0 +1,163 @@
+"""A target network whose chosen tensors are read from a flat weight vector."""
+
+from __future__ import annotations
+
+import copy
+import fnmatch
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call, vmap
+
+from .local import LinearCall, LocalReparameterization, find_linear_calls
+from .spec import WeightSpec
+
+__all__ = ["Conditional", "Target"]
+
+
+@dataclass(frozen=True)
+class Conditional:
+    """The law of a weight draw given its noise z: independent Normals, in G groups of R draws.
+
+    Args:
+        mean: ``(G, R, D)``, m = μ + s ∘ A φ(z).
+        scale: ``(G, 1, D)``, s ∘ σ, shared by the draws of a group.
+        generator: Where further noise comes from; None is torch's global generator.
+    """
+
+    mean: Tensor
+    scale: Tensor
+    generator: torch.Generator | None = None
+
+
+class Target(nn.Module):
+    """Any ``nn.Module``, run on many weight vectors at once; the module given is copied, never touched.
+
+    Args:
+        network: The network; its forward takes one tensor with rows first.
+        bayesian: Globs of the parameter names that are read from the weight vector. The others stay
+            ordinary parameters: trained as point estimates, or fixed where ``requires_grad`` is False.
+
+    Raises:
+        ValueError: A glob that matches no parameter, or a network without any.
+
+    Example:
+        >>> target = Target(nn.Linear(3, 2))
+        >>> target.spec.size
+        8
+        >>> target(torch.zeros(5, 8), torch.ones(4, 3)).shape
+        torch.Size([5, 4, 2])
+    """
+
+    def __init__(self, network: nn.Module, bayesian: Sequence[str] = ("*",)) -> None:
+        super().__init__()
+        self.network = copy.deepcopy(network)
+        self.bayesian = tuple(bayesian)
+        parameters = dict(self.network.named_parameters())
+        chosen = _matching(parameters, self.bayesian)
+        self.spec = WeightSpec((name, parameters[name].shape) for name in chosen)
+        for name in chosen:  # read from the weight vector: never trained in place
+            parameters[name].requires_grad_(False)
+        self._linear_calls: list[LinearCall] | None = None
+
+    def initial(self) -> dict[str, Tensor]:
+        """The network's own values of the chosen tensors, by name."""
+        parameters = dict(self.network.named_parameters())
+        return {name: parameters[name].detach().clone() for name in self.spec.names}
+
+    def forward(self, weights: Tensor, x: Tensor) -> Tensor:
+        """Run the network once per weight vector.
+
+        Args:
+            weights: ``(S, D)``.
+            x: ``(N, …)``, the same rows for all.
+
+        Returns:
+            ``(S, N, …)``.
+        """
+        tensors = self.spec.unflatten(weights)
+        if len(weights) == 1:  # vmap does not work with every module; one draw does not need it
+            return self._call({name: tensor[0] for name, tensor in tensors.items()}, x).unsqueeze(0)
+        outputs: Tensor = vmap(self._call, in_dims=(0, None), randomness="different")(tensors, x)
+        return outputs
+
+    def forward_local(self, weights: Tensor, conditional: Conditional, x: Tensor) -> Tensor:
+        """`forward`, with the output noise of qualifying Linears sampled at their outputs.
+
+        Args:
+            weights: ``(G·R, D)``, the draw itself; used for every tensor that does not qualify.
+            conditional: Its law given z, ``(G, R, D)``; the first ``spec.size`` columns are the network's.
+            x: ``(N, …)``.
+
+        Returns:
+            ``(G·R, N, …)`` with the same mean over ε of any function of single rows as `forward`.
+        """
+        calls = self.linear_calls(x)
+        if not calls:
+            return self(weights, x)
+        groups, draws = conditional.mean.shape[:2]
+        size = self.spec.size
+        tensors = self.spec.unflatten(weights.unflatten(0, (groups, draws)))
+        means = self.spec.unflatten(conditional.mean[..., :size])
+        variances = self.spec.unflatten(conditional.scale[:, 0, :size].square())
+        for call in calls:
+            tensors[call.weight] = means[call.weight]
+            if call.bias is not None:
+                tensors[call.bias] = means[call.bias]
+        noise = [
+            torch.randn(
+                (groups, draws, len(x), call.out_features),
+                generator=conditional.generator,
+                dtype=x.dtype,
+                device=x.device,
+            )
+            for call in calls
+        ]
+        spread = [
+            (variances[call.weight], None if call.bias is None else variances[call.bias]) for call in calls
+        ]
+
+        def one(tensors: dict[str, Tensor], noise: list[Tensor], spread: _Spread, x: Tensor) -> Tensor:
+            layers = {
+                id(tensors[call.weight]): (*variance, eps)
+                for call, variance, eps in zip(calls, spread, noise, strict=True)
+            }
+            with LocalReparameterization(layers):
+                return self._call(tensors, x)
+
+        over_draws = vmap(one, in_dims=(0, 0, None, None), randomness="different")
+        if groups == 1:
+            first = {name: tensor[0] for name, tensor in tensors.items()}
+            alone = [(weight[0], None if bias is None else bias[0]) for weight, bias in spread]
+            outputs: Tensor = over_draws(first, [eps[0] for eps in noise], alone, x)
+            return outputs
+        grouped: Tensor = vmap(over_draws, in_dims=(0, 0, 0, None), randomness="different")(
+            tensors, noise, spread, x
+        )
+        return grouped.flatten(0, 1)
+
+    def linear_calls(self, x: Tensor) -> list[LinearCall]:
+        """The Linears whose outputs may be sampled instead of their weights, found on the first batch."""
+        if self._linear_calls is None:
+            self._linear_calls = find_linear_calls(self.network, x[:2], self.spec.names)
+        return self._linear_calls
+
+    def _call(self, tensors: Mapping[str, Tensor], x: Tensor) -> Tensor:
+        output: Tensor = functional_call(self.network, dict(tensors), (x,))
+        return output
+
+
+_Spread = list[tuple[Tensor, Tensor | None]]
+
+
+def _matching(parameters: Mapping[str, Tensor], globs: Sequence[str]) -> list[str]:
+    if not parameters:
+        raise ValueError("Got a network without parameters, expected at least one to be uncertain about.")
+    for glob in globs:
+        if not fnmatch.filter(parameters, glob):
+            raise ValueError(
+                f"The glob {glob!r} matches no parameter; the network has {', '.join(list(parameters)[:12])}."
+            )
+    return [name for name in parameters if any(fnmatch.fnmatchcase(name, glob) for glob in globs)]
