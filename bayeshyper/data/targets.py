@@ -1,0 +1,204 @@
+"""The column to predict: which task it asks for, whether it can be learned, and its scale."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+from sklearn.utils.validation import column_or_1d
+
+from bayeshyper.data.columns import LARGEST
+from bayeshyper.data.names import listed
+from bayeshyper.errors import DataError, DataWarning
+
+__all__ = ["TargetScaler", "Task", "check_target", "infer_task"]
+
+Task = Literal["regression", "classification"]
+
+MOST_CLASSES = 10
+
+
+def infer_task(y: Any) -> Task:
+    """Reads the task off a target's values.
+
+    Text, booleans and categoricals ask for classification, numbers with fractions for regression. Whole
+    numbers ask for classification where there are few: two distinct values, or at most ten that each
+    have two rows on average; otherwise they are counts or amounts, and ask for regression. Whole numbers
+    stored as floats are whole numbers.
+
+    Args:
+        y: The target, (N,); missing values are left to `check_target`.
+
+    Example:
+        >>> infer_task(["yes", "no", "yes"]), infer_task([1.5, 2.0, 3.25])
+        ('classification', 'regression')
+        >>> infer_task([0, 1, 1, 0]), infer_task([120, 85, 310, 97])
+        ('classification', 'regression')
+    """
+    values = pd.Series(y).dropna()
+    if isinstance(values.dtype, pd.CategoricalDtype):
+        return "classification"
+    kind = pd.api.types.infer_dtype(values, skipna=True)
+    if kind in {"string", "boolean", "mixed", "mixed-integer", "bytes"}:
+        return "classification"
+    if kind not in {"integer", "floating", "mixed-integer-float", "decimal"}:
+        return "regression"  # dates and the like, which `check_target` refuses by name
+    numbers = values.to_numpy(dtype=np.float64)
+    if not np.all(np.mod(numbers[np.isfinite(numbers)], 1) == 0):
+        return "regression"
+    few = max(2, min(MOST_CLASSES, len(numbers) // 2))
+    return "classification" if len(np.unique(numbers)) <= few else "regression"
+
+
+def check_target(y: Any, task: Task) -> NDArray[Any]:
+    """Checks that a target can be learned, and returns it as a plain array.
+
+    Args:
+        y: The target, (N,); a name, where it has one, is used in messages.
+        task: "regression" or "classification".
+
+    Returns:
+        The target, (N,): float64 for regression, the labels as they are for classification.
+
+    Raises:
+        DataError: If values are missing, infinite or not what the task needs, or if all are the same.
+
+    Example:
+        >>> check_target([1, 2, 4], "regression")
+        array([1., 2., 4.])
+    """
+    name = getattr(y, "name", None)
+    what = "The target y" if name is None else f"The target {name!r}"
+    values = _one_column(y, what)
+    missing = pd.isna(values)
+    if missing.any():
+        raise DataError(
+            f"{what} has {missing.sum()} missing value{'s' if missing.sum() > 1 else ''} (NaN), first in "
+            f"{_row(missing)}: fill them in, or remove those rows."
+        )
+    if values.dtype.kind in "mM":
+        raise DataError(
+            f"{what} holds dates or durations, but numbers or classes are expected: turn it into a number."
+        )
+    if values.dtype.kind == "c":
+        raise DataError(f"Complex data not supported: {what} holds complex numbers, not real ones.")
+    return _check_numbers(values, what) if task == "regression" else _check_labels(values, what)
+
+
+def _one_column(y: Any, what: str) -> NDArray[Any]:
+    if y is None:
+        raise DataError("y should be a 1d array of targets, but it is None: give one target per row of X.")
+    try:
+        values = column_or_1d(y, warn=True)
+    except ValueError as error:
+        raise DataError(f"{what} should be a 1d array with one value per row: {error}") from error
+    return np.asarray(values)
+
+
+def _check_numbers(values: NDArray[Any], what: str) -> NDArray[np.float64]:
+    # through pandas, for object arrays of numbers
+    numbers = np.asarray(pd.to_numeric(pd.Series(values), errors="coerce"), dtype=np.float64)
+    text = np.isnan(numbers)
+    if text.any():
+        raise DataError(
+            f"{what} holds {values[text][0]!r} in {_row(text)}, but regression needs numbers: "
+            "clean the column, or choose classification."
+        )
+    _check_finite(numbers, what)
+    if np.ptp(numbers) == 0:
+        raise DataError(
+            f"{what} is constant (always {numbers[0]:g}): there is nothing to learn; choose another target."
+        )
+    return numbers
+
+
+def _check_labels(values: NDArray[Any], what: str) -> NDArray[Any]:
+    if values.dtype.kind == "f":
+        _check_finite(values, what)
+        fractions = np.mod(values, 1) != 0
+        if fractions.any():
+            raise DataError(
+                f"Unknown label type: {what} holds continuous numbers ({values[fractions][0]:g} in "
+                f"{_row(fractions)}), but classification needs classes: choose regression."
+            )
+    try:
+        classes, counts = np.unique(values, return_counts=True)
+    except TypeError as error:
+        raise DataError(
+            f"Unknown label type: {what} mixes types that cannot be sorted ({error}): use text for all."
+        ) from error
+    if len(classes) == 1:
+        raise DataError(
+            f"{what} has only one class ({classes[0]!r}): at least two are needed; choose another target."
+        )
+    if len(classes) == len(values) > 2:
+        raise DataError(
+            f"{what} has a class of its own for each of its {len(values)} rows: choose a target whose "
+            "classes come back, or clean it into numbers for regression."
+        )
+    single = classes[counts == 1]
+    if len(single):
+        warnings.warn(
+            f"{what} has classes with one member: {listed(map(repr, single.tolist()), most=3)}. Little can "
+            "be learned about them: add rows, or merge classes.",
+            DataWarning,
+            stacklevel=3,
+        )
+    return values
+
+
+def _check_finite(numbers: NDArray[Any], what: str) -> None:
+    too_large = ~(np.abs(numbers) <= LARGEST)
+    if too_large.any():
+        raise DataError(
+            f"{what} contains infinity or a value beyond {LARGEST:g}, first in {_row(too_large)}: "
+            "correct it, or remove that row."
+        )
+
+
+def _row(mask: NDArray[np.bool_]) -> str:
+    return f"row {int(np.argmax(mask)) + 1} (counting from 1)"
+
+
+@dataclass(frozen=True)
+class TargetScaler:
+    """Standardises a regression target, and takes predictions back to its units.
+
+    Args:
+        mean: The training targets' mean.
+        scale: Their standard deviation. A density in standardised units is divided by it to be a
+            density in the target's own.
+
+    Example:
+        >>> scaler = TargetScaler.fit([1.0, 3.0])
+        >>> scaler
+        TargetScaler(mean=2.0, scale=1.0)
+        >>> scaler.inverse(scaler.transform([5.0]))
+        array([5.])
+    """
+
+    mean: float
+    scale: float
+
+    @classmethod
+    def fit(cls, y: ArrayLike) -> TargetScaler:
+        """Takes mean and standard deviation of y, (N,); a constant y gets scale 1."""
+        values = np.asarray(y, dtype=np.float64)
+        mean = values.mean()
+        centred = values - mean
+        # Squares of values below 1e-160 vanish, so the deviation is taken in units of the largest one.
+        largest = np.abs(centred).max()
+        scale = largest * (centred / largest).std() if largest > 0 else 1.0
+        return cls(mean=float(mean), scale=float(scale))
+
+    def transform(self, y: ArrayLike) -> NDArray[np.float64]:
+        """Standardises values of any shape."""
+        return np.asarray((np.asarray(y, dtype=np.float64) - self.mean) / self.scale)
+
+    def inverse(self, standardized: ArrayLike) -> NDArray[np.float64]:
+        """Takes standardised values of any shape back to the target's units."""
+        return np.asarray(np.asarray(standardized, dtype=np.float64) * self.scale + self.mean)
