@@ -96,23 +96,30 @@ class BayesianModel(nn.Module):
         Returns:
             Batch shape ``(N,)``, ``(S, N)`` or ``(…, N)``.
         """
-        lead = weights.shape[:-2] if weights.dim() > 2 else weights.shape[:-1]
-        flat = weights.reshape(-1, self.spec.size)
-        network_weights = flat[:, : self.target.spec.size]
+        return self.observe(weights, self.outputs(weights, x))
+
+    def outputs(self, weights: Tensor, x: Tensor) -> Tensor:
+        """What the network says of each row, ``(…, N, n_outputs)``; arguments as for `predictive`."""
+        flat = weights.reshape(-1, self.spec.size)[:, : self.target.spec.size]
         conditional = getattr(weights, "conditional", None)
         if conditional is None:
-            outputs = self.target(network_weights, x)
+            outputs = self.target(flat, x)
         else:
-            outputs = self.target.forward_local(network_weights, conditional, x)
+            outputs = self.target.forward_local(flat, conditional, x)
         if outputs.shape[2:] != (self.likelihood.n_outputs,):
             raise ValueError(
                 f"The network gives outputs of shape {tuple(outputs.shape[2:])} per row, but "
                 f"{self.likelihood} needs ({self.likelihood.n_outputs},); change the network's last layer."
             )
+        return outputs.reshape(*_lead(weights), *outputs.shape[1:])
+
+    def observe(self, weights: Tensor, outputs: Tensor) -> Distribution:
+        """The distribution of the targets, given the network's outputs for the same weight draws."""
         latents = {
-            name: flat[:, self.spec[name].slice].reshape(*lead, 1) for name in self.likelihood.latents
+            name: weights[..., self.spec[name].slice].reshape(*_lead(weights), 1)
+            for name in self.likelihood.latents
         }
-        return self.likelihood.distribution(outputs.reshape(*lead, *outputs.shape[1:]), latents)
+        return self.likelihood.distribution(outputs, latents)
 
     def log_likelihood(self, weights: Tensor, x: Tensor, y: Tensor) -> Tensor:
         """log p(y_n | x_n, θ_s), ``(S, N)`` for weights ``(S, D)``."""
@@ -123,3 +130,8 @@ class BayesianModel(nn.Module):
         """The log predictive density log (1/S) Σ_s p(y_n | x_n, θ_s), ``(N,)`` for weights ``(S, D)``."""
         log_likelihood = self.log_likelihood(weights, x, y)
         return torch.logsumexp(log_likelihood, dim=0) - torch.log(torch.tensor(float(len(weights))))
+
+
+def _lead(weights: Tensor) -> torch.Size:
+    """The dimensions that number the draws: all but D and, in ``(…, 1, D)``, the data plate's place."""
+    return weights.shape[:-2] if weights.dim() > 2 else weights.shape[:-1]
