@@ -1,0 +1,338 @@
+"""The predictive distribution: what the weight draws together say about new rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cached_property
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from scipy.special import logsumexp
+from torch import Tensor
+from torch.distributions import Distribution
+
+from bayeshyper.errors import DataError
+from bayeshyper.models import BayesianModel
+
+__all__ = ["PredictiveDistribution"]
+
+Array = NDArray[np.float64]
+
+# Numbers held at once, about 64 MB of float64: rows × draws × outputs, or × the widest layer.
+CHUNK_NUMBERS = 8_000_000
+MAX_ROOT_STEPS = 100
+
+
+class PredictiveDistribution:
+    """An equal mixture over weight draws of the likelihood's distribution, row by row.
+
+    Everything is computed when asked for, in chunks of rows and draws, in float64: memory does not grow
+    with either, and a row's numbers do not depend on the rows beside it. All results are NumPy arrays in
+    the target's own units.
+
+    Args:
+        model: Network and likelihood, in float64.
+        weights: ``(S, D)``.
+        x: Encoded rows ``(N, …)``.
+        loc: Mean of the target (regression).
+        scale: Standard deviation of the target (regression).
+        classes: Labels, in the order of the class indices (classification).
+
+    Attributes:
+        task: ``"regression"`` or ``"classification"``.
+
+    Example:
+        >>> from bayeshyper.models import FanInPrior, Gaussian, MLP, Target
+        >>> model = BayesianModel(Target(MLP(3, 1)), FanInPrior(), Gaussian(), num_data=10).double()
+        >>> draws = 0.1 * torch.randn(50, model.spec.size, dtype=torch.float64)
+        >>> predictive = PredictiveDistribution(model, draws, torch.zeros(4, 3, dtype=torch.float64))
+        >>> predictive.mean.shape, predictive.quantiles([0.05, 0.5, 0.95]).shape
+        ((4,), (4, 3))
+        >>> bool(np.allclose(predictive.std**2, predictive.aleatoric**2 + predictive.epistemic**2))
+        True
+    """
+
+    def __init__(
+        self,
+        model: BayesianModel,
+        weights: Tensor,
+        x: Tensor,
+        *,
+        loc: float = 0.0,
+        scale: float = 1.0,
+        classes: NDArray[np.generic] | None = None,
+    ) -> None:
+        if len(weights) < 1:
+            raise ValueError("Got no weight draws, expected at least one.")
+        self.task = model.likelihood.task
+        self.classes = classes
+        self._model, self._weights, self._x = model, weights, x
+        self._loc, self._scale = loc, scale
+
+    @property
+    def n_rows(self) -> int:
+        """N."""
+        return len(self._x)
+
+    @property
+    def n_draws(self) -> int:
+        """S."""
+        return len(self._weights)
+
+    def __len__(self) -> int:
+        return self.n_rows
+
+    # -- regression -------------------------------------------------------------------------------------
+
+    @cached_property
+    def _moments(self) -> tuple[Array, Array, Array]:
+        """Mean, variance within draws, variance between draws, each ``(N,)`` (law of total variance)."""
+        self._require("regression", "mean, std, aleatoric and epistemic")
+
+        def moments(part: Distribution) -> Array:
+            mean, within = part.mean.numpy(), part.variance.numpy()
+            return np.stack([mean.mean(0), within.mean(0), mean.var(0)], axis=1)
+
+        mean, within, between = self._by_rows(moments).T
+        return self._loc + self._scale * mean, self._scale**2 * within, self._scale**2 * between
+
+    @property
+    def mean(self) -> Array:
+        """Predictive mean, ``(N,)``."""
+        return self._moments[0]
+
+    @property
+    def std(self) -> Array:
+        """Predictive standard deviation, ``(N,)``: √(aleatoric² + epistemic²)."""
+        return np.sqrt(self._moments[1] + self._moments[2])
+
+    @property
+    def aleatoric(self) -> Array:
+        """Standard deviation from noise in the data, ``(N,)``: what more data would leave."""
+        return np.sqrt(self._moments[1])
+
+    @property
+    def epistemic(self) -> Array:
+        """Standard deviation from not knowing the weights, ``(N,)``: what more data would shrink."""
+        return np.sqrt(self._moments[2])
+
+    def cdf(self, y: ArrayLike) -> Array:
+        """P(target ≤ y) under the mixture, ``(N,)``: at the observed target this is the PIT."""
+        self._require("regression", "cdf")
+        standard = self._standardize(y)
+        return self._by_rows(lambda part, value: _cdf(part, value)[:, None], standard)[:, 0]
+
+    def quantiles(self, levels: ArrayLike) -> Array:
+        """Quantiles of the mixture, ``(N, L)`` for L levels strictly between 0 and 1."""
+        self._require("regression", "quantiles")
+        wanted = np.atleast_1d(np.asarray(levels, dtype=np.float64))
+        if wanted.ndim != 1 or not bool(((wanted > 0) & (wanted < 1)).all()):
+            raise ValueError(
+                f"Got levels {levels!r}, expected numbers strictly between 0 and 1, like [0.05, 0.95]."
+            )
+
+        def solve(part: Distribution) -> Array:
+            return np.stack([_quantile(part, level) for level in wanted], axis=1)
+
+        return self._loc + self._scale * self._by_rows(solve, width=len(wanted))
+
+    def interval(self, level: float = 0.9) -> Array:
+        """The central interval that holds ``level`` of the probability, ``(N, 2)``."""
+        if not 0 < level < 1:
+            raise ValueError(f"Got level = {level}, expected a share strictly between 0 and 1, like 0.9.")
+        return self.quantiles([(1 - level) / 2, (1 + level) / 2])
+
+    # -- classification ---------------------------------------------------------------------------------
+
+    @cached_property
+    def _probabilities(self) -> tuple[Array, Array]:
+        """Class probabilities ``(N, C)`` and the mean entropy of the draws' own probabilities ``(N,)``."""
+        self._require("classification", "probs, entropy and mutual_information")
+
+        def average(part: Distribution) -> Array:
+            probs = _class_probabilities(part)
+            return np.concatenate([probs.mean(0), _entropy(probs).mean(0)[:, None]], axis=1)
+
+        both = self._by_rows(average)
+        return both[:, :-1], both[:, -1]
+
+    @property
+    def probs(self) -> Array:
+        """Class probabilities, ``(N, C)``, columns in the order of ``classes``."""
+        return self._probabilities[0]
+
+    @property
+    def entropy(self) -> Array:
+        """Entropy of the predicted class, ``(N,)``, in nats: the total uncertainty."""
+        return _entropy(self.probs)
+
+    @property
+    def aleatoric_entropy(self) -> Array:
+        """Mean entropy of the draws' own predictions, ``(N,)``, in nats."""
+        return self._probabilities[1]
+
+    @property
+    def mutual_information(self) -> Array:
+        """What the class would tell about the weights, ``(N,)``, in nats: total minus aleatoric entropy."""
+        return np.maximum(self.entropy - self.aleatoric_entropy, 0.0)
+
+    # -- both -------------------------------------------------------------------------------------------
+
+    def log_prob(self, y: ArrayLike) -> Array:
+        """Log predictive density (or probability of the label) of the observed targets, ``(N,)``."""
+
+        def mix(part: Distribution, value: Array) -> Array:
+            scores: Array = logsumexp(part.log_prob(torch.from_numpy(value)).numpy(), axis=0)
+            return scores[:, None]
+
+        return self._by_rows(mix, self._targets(y))[:, 0] - np.log(self.n_draws) - self._log_unit
+
+    def log_likelihood(self, y: ArrayLike) -> Array:
+        """log p(y_n | x_n, θ_s) for every draw, ``(S, N)``: what ArviZ's LOO needs."""
+
+        def score(part: Distribution, value: Array) -> Array:
+            scores: Array = part.log_prob(torch.from_numpy(value)).numpy().T
+            return scores
+
+        return self._by_rows(score, self._targets(y), width=self.n_draws).T - self._log_unit
+
+    def sample(self, n: int = 1000, *, seed: int = 0) -> NDArray[np.generic]:
+        """Draw n targets for every row, ``(n, N)``: numbers, or class labels.
+
+        Draw i uses weight draw i modulo S, the same for all rows, so that rows of one draw belong together.
+        """
+        if n < 1:
+            raise ValueError(f"Got n = {n}, expected at least 1.")
+        seeds = np.random.default_rng(seed)
+        repeats = -(-n // self.n_draws)
+
+        def draw(part: Distribution) -> Array:
+            # torch distributions draw from the global generator; a forked one leaves it as it was.
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(int(seeds.integers(2**62)))
+                drawn: Array = part.sample(torch.Size((repeats,))).flatten(0, 1)[:n].double().numpy().T
+            return drawn
+
+        drawn = self._by_rows(draw, width=n).T
+        if self.task == "regression":
+            return self._loc + self._scale * drawn
+        return self._labels[drawn.astype(np.intp)]
+
+    # -- machinery --------------------------------------------------------------------------------------
+
+    @property
+    def _labels(self) -> NDArray[np.generic]:
+        n_classes = max(2, self._model.likelihood.n_outputs)
+        return np.arange(n_classes) if self.classes is None else self.classes
+
+    def _require(self, task: str, what: str) -> None:
+        if self.task != task:
+            raise AttributeError(f"{what} belong to {task}; this predictive distribution is for {self.task}.")
+
+    @property
+    def _log_unit(self) -> float:
+        """log |dy/d(standardised y)|, which densities in the target's own units lose."""
+        return float(np.log(self._scale)) if self.task == "regression" else 0.0
+
+    def _targets(self, y: ArrayLike) -> NDArray[np.generic]:
+        return self._standardize(y) if self.task == "regression" else self._indices(y)
+
+    def _standardize(self, y: ArrayLike) -> Array:
+        values = np.asarray(y, dtype=np.float64)
+        self._check_length(values)
+        return (values - self._loc) / self._scale
+
+    def _indices(self, y: ArrayLike) -> NDArray[np.generic]:
+        labels = np.asarray(y)
+        self._check_length(labels)
+        index = {label: place for place, label in enumerate(self._labels.tolist())}
+        unknown = sorted({str(label) for label in labels.tolist() if label not in index})
+        if unknown:
+            raise DataError(
+                f"Got the class {unknown[0]!r}, expected one of {', '.join(map(str, index))}; "
+                "a class that was not in the training data has no probability."
+            )
+        places = np.array([index[label] for label in labels.tolist()], dtype=np.int64)
+        # Bernoulli scores floats, Categorical indices.
+        return places.astype(np.float64) if self._model.likelihood.n_outputs == 1 else places
+
+    def _check_length(self, y: NDArray[np.generic]) -> None:
+        if y.shape != (self.n_rows,):
+            raise DataError(f"Got targets of shape {y.shape}, expected ({self.n_rows},): one per row of X.")
+
+    def _by_rows(
+        self, function: Callable[..., Array], *arrays: NDArray[np.generic], width: int = 1
+    ) -> Array:
+        """Apply a function of the draws' distributions to chunks of rows; gives ``(N, columns)``.
+
+        The function gets a distribution of batch shape ``(S, rows)`` and the same rows of each array, and
+        returns ``(rows, columns)``; ``width`` says how many numbers per row it holds beside the draws'.
+        """
+        per_row = 8 * self.n_draws * self._model.likelihood.n_outputs + width
+        rows = max(1, CHUNK_NUMBERS // per_row)
+        starts = range(0, max(self.n_rows, 1), rows)
+        with torch.no_grad():
+            parts = [
+                function(
+                    self._distribution(self._x[start : start + rows]),
+                    *(array[start : start + rows] for array in arrays),
+                )
+                for start in starts
+            ]
+        return np.concatenate(parts, axis=0)
+
+    def _distribution(self, x: Tensor) -> Distribution:
+        """The draws' distributions for a chunk of rows, batch shape ``(S, rows)``; draws in chunks too."""
+        widest = max((piece.shape[0] for piece in self._model.spec if piece.shape), default=1)
+        draws = max(1, CHUNK_NUMBERS // max(len(x) * widest, 1))
+        outputs = torch.cat([self._model.outputs(part, x) for part in self._weights.split(draws)], dim=0)
+        return self._model.observe(self._weights, outputs)
+
+
+def _cdf(part: Distribution, value: Array) -> Array:
+    """The mixture's distribution function at one value per row, ``(rows,)``."""
+    mixed: Array = part.cdf(torch.from_numpy(value)).mean(0).numpy()
+    return mixed
+
+
+def _quantile(part: Distribution, level: float) -> Array:
+    """One quantile of the mixture per row, ``(rows,)``: Newton steps inside a shrinking bracket.
+
+    A row stops moving once it has converged, so that its result does not depend on the rows beside it.
+    """
+    means, spreads = part.mean.numpy(), part.stddev.numpy()
+    # Chebyshev: every draw's quantile, and so the mixture's, lies within this many standard deviations.
+    reach = 1.001 / np.sqrt(min(level, 1.0 - level))
+    low, high = (means - reach * spreads).min(0), (means + reach * spreads).max(0)
+    tolerance = 1e-12 * (high - low)
+    value = 0.5 * (low + high)
+    moving = np.ones_like(value, dtype=bool)
+    for _ in range(MAX_ROOT_STEPS):
+        density = np.exp(part.log_prob(torch.from_numpy(value)).numpy()).mean(0)
+        excess = _cdf(part, value) - level
+        low, high = np.where(excess < 0, value, low), np.where(excess < 0, high, value)
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            newton = value - excess / density
+        inside = (newton > low) & (newton < high)
+        step = np.where(inside, newton, 0.5 * (low + high)) - value
+        value = np.where(moving, value + step, value)
+        moving &= np.abs(step) > tolerance
+        if not moving.any():
+            break
+    return value
+
+
+def _class_probabilities(part: Distribution) -> Array:
+    """``(S, rows, C)``; a Bernoulli's one number per row is completed to two."""
+    probs: Tensor = part.probs  # type: ignore[attr-defined]
+    if probs.dim() == 2:
+        probs = torch.stack([1.0 - probs, probs], dim=-1)
+    result: Array = probs.numpy()
+    return result
+
+
+def _entropy(probs: Array) -> Array:
+    logs = np.log(probs, out=np.zeros_like(probs), where=probs > 0)
+    result: Array = -(probs * logs).sum(-1)
+    return result
