@@ -1,0 +1,126 @@
+"""The keys that a recipe may have, read off the signatures of the classes that it sets up."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import inspect
+import numbers
+import types
+import typing
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Literal, Union, get_args, get_origin
+
+__all__ = ["DEFAULTS", "Kind", "choices", "expected", "fits", "leaves", "unknown", "vocabulary"]
+
+Kind = Literal["models", "inference"]
+
+# What a model recipe that leaves these out means.
+DEFAULTS = {"target.network": "mlp", "prior.family": "fan-in", "likelihood.family": "auto"}
+
+
+def leaves(table: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Dotted keys and their values: ``{"kl": {"anneal": 0.3}}`` gives ``("kl.anneal", 0.3)``."""
+    for key, value in table.items():
+        if isinstance(value, Mapping):
+            yield from leaves(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def choices(kind: Kind) -> dict[str, Any]:
+    """The keys that say which class a table of a model recipe sets up."""
+    if kind == "inference":
+        return {}
+    # Here and below: imported when first needed, so that `bayeshyper --help` need not wait for torch.
+    from bayeshyper.models import LIKELIHOODS, NETWORKS, PRIORS
+
+    return {
+        "target.network": Literal[tuple(NETWORKS)],
+        "prior.family": Literal[tuple(PRIORS)],
+        "likelihood.family": Literal[("auto", *LIKELIHOODS)],
+    }
+
+
+def vocabulary(kind: Kind, chosen: Mapping[str, Any]) -> dict[str, Any]:
+    """Dotted key → type hint, for the classes that a recipe has chosen."""
+    if kind == "inference":
+        from bayeshyper.inference import SVISettings
+
+        return _fields(SVISettings)
+    from bayeshyper.hypernets import HypernetworkSettings
+    from bayeshyper.models import LIKELIHOODS, NETWORKS, PRIORS
+
+    choice = {**DEFAULTS, **chosen}
+    classes: dict[str, type | None] = {
+        "target": NETWORKS.get(str(choice["target.network"])),
+        "prior": PRIORS.get(str(choice["prior.family"])),
+        "likelihood": LIKELIHOODS.get(str(choice["likelihood.family"])),
+    }
+    tables = {table: _arguments(cls) for table, cls in classes.items() if cls is not None}
+    tables["hypernetwork"] = _fields(HypernetworkSettings)
+    keys: dict[str, Any] = {"inference": str, **choices(kind)}
+    return keys | {f"{table}.{key}": hint for table, inner in tables.items() for key, hint in inner.items()}
+
+
+def _arguments(cls: type) -> dict[str, Any]:
+    """The arguments a recipe may set: those with a default. The others come from the data."""
+    parameters = inspect.signature(cls, eval_str=True).parameters.values()
+    return {p.name: p.annotation for p in parameters if p.default is not p.empty}
+
+
+def _fields(settings: type) -> dict[str, Any]:
+    """The fields of a settings dataclass; a field that is a dataclass itself is a table."""
+    keys: dict[str, Any] = {}
+    for name, hint in typing.get_type_hints(settings).items():
+        if dataclasses.is_dataclass(hint) and isinstance(hint, type):
+            keys |= {f"{name}.{key}": inner for key, inner in _fields(hint).items()}
+        else:
+            keys[name] = hint
+    return keys
+
+
+def unknown(key: str, known: Mapping[str, Any]) -> str:
+    """One sentence that names the nearest key, whether or not its table was given."""
+    inside = [name for name in known if name.startswith(f"{key}.")]
+    if inside:
+        return f"{key} is a table, not a value; its keys are {', '.join(inside)}."
+    nearest = difflib.get_close_matches(key, known, n=1)
+    by_leaf = {name.split(".")[-1]: name for name in reversed(list(known))}
+    nearest = nearest or [
+        by_leaf[leaf] for leaf in difflib.get_close_matches(key.split(".")[-1], by_leaf, n=1)
+    ]
+    if nearest:
+        return f"Unknown key {key}; the nearest is {nearest[0]}."
+    return f"Unknown key {key}, expected one of {', '.join(known)}."
+
+
+def fits(value: Any, hint: Any) -> bool:
+    """Whether a value is of the hinted type; a whole number passes for a number."""
+    origin = get_origin(hint)
+    if hint is Any:
+        return True
+    if origin in (Union, types.UnionType):
+        return any(fits(value, option) for option in get_args(hint))
+    if origin is Literal:
+        return value in get_args(hint)
+    if origin is not None and issubclass(origin, Sequence):
+        return isinstance(value, (list, tuple)) and all(fits(item, get_args(hint)[0]) for item in value)
+    if hint in (int, float):
+        number = numbers.Integral if hint is int else numbers.Real
+        return isinstance(value, number) and not isinstance(value, bool)
+    return isinstance(value, hint)
+
+
+def expected(hint: Any) -> str:
+    """The hinted type, in words."""
+    origin = get_origin(hint)
+    if origin in (Union, types.UnionType):
+        return " or ".join(expected(option) for option in get_args(hint) if option is not types.NoneType)
+    if origin is Literal:
+        options = ", ".join(str(option) for option in get_args(hint))
+        return f"one of {options}" if len(get_args(hint)) > 1 else options
+    if origin is not None and issubclass(origin, Sequence):
+        return f"a list, each item {expected(get_args(hint)[0])}"
+    names = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
+    return names.get(hint, getattr(hint, "__name__", str(hint)))

@@ -1,0 +1,25 @@
+"""What all tests share: no screen, the same examples on every run, and no state handed on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import hypothesis
+import matplotlib as mpl
+import pytest
+import torch
+
+mpl.use("Agg")
+# The same examples everywhere and no deadline: a slow machine is not a broken law.
+hypothesis.settings.register_profile("repeatable", derandomize=True, deadline=None, max_examples=50)
+hypothesis.settings.load_profile("repeatable")
+
+
+@pytest.fixture(autouse=True)
+def _restored_torch_state() -> Iterator[None]:
+    """No test sees another's seed, default type or number of threads, nor leaves its own behind."""
+    dtype, threads, state = torch.get_default_dtype(), torch.get_num_threads(), torch.random.get_rng_state()
+    yield
+    torch.set_default_dtype(dtype)
+    torch.set_num_threads(threads)
+    torch.random.set_rng_state(state)
