@@ -1,0 +1,93 @@
+"""Reading arrays that a caller hands in: one sentence says what is wrong with the first bad one."""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from bayeshyper.errors import DataError
+
+Floats: TypeAlias = NDArray[np.float64]
+Integers: TypeAlias = NDArray[np.int64]
+Booleans: TypeAlias = NDArray[np.bool_]
+
+SUM_TOLERANCE = 1e-4
+"""How far the probabilities of a row may be from one in sum: float32 softmaxes over many classes are."""
+
+
+def column(name: str, values: ArrayLike, *, n_rows: int | None = None, finite: bool = True) -> Floats:
+    """Reads one number per row, ``(N,)``; NaN is always refused, infinity where ``finite`` is set."""
+    try:
+        read = np.asarray(values, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise DataError(f"{name} must hold numbers: got {np.asarray(values).dtype} values.") from None
+    if read.ndim != 1:
+        raise DataError(f"{name} must have one number per row, shape (N,): got shape {read.shape}.")
+    if len(read) == 0:
+        raise DataError(f"{name} is empty: expected at least one row.")
+    if n_rows is not None and len(read) != n_rows:
+        raise DataError(f"{name} has {len(read)} rows, expected {n_rows}: one for each row predicted.")
+    bad = ~np.isfinite(read) if finite else np.isnan(read)
+    if bad.any():
+        kind = "NaN" if np.isnan(read).any() else "infinite"
+        raise DataError(
+            f"{name} has {int(bad.sum())} {kind} value{'s' if bad.sum() > 1 else ''}, the first in row "
+            f"{int(np.argmax(bad))}: leave those rows out, or look at what made them."
+        )
+    return read
+
+
+def draws(samples: ArrayLike, *, n_rows: int) -> Floats:
+    """Reads posterior predictive draws ``(S, N)``, at least two and all finite."""
+    read = np.asarray(samples, dtype=np.float64)
+    if read.ndim != 2 or read.shape[1] != n_rows:
+        raise DataError(f"Samples must have shape (S, {n_rows}), one column per row: got shape {read.shape}.")
+    if read.shape[0] < 2:
+        raise DataError("Samples hold one draw per row, but a spread needs at least two: draw more.")
+    if not np.isfinite(read).all():
+        raise DataError(f"Samples hold {int((~np.isfinite(read)).sum())} values that are NaN or infinite.")
+    return read
+
+
+def probabilities(probs: ArrayLike) -> Floats:
+    """Reads class probabilities ``(N, C)``: not negative, and one in sum for each row."""
+    read = np.asarray(probs, dtype=np.float64)
+    if read.ndim != 2 or read.shape[1] < 2 or len(read) == 0:
+        raise DataError(
+            f"Probabilities must have shape (N, C) with one column per class, at least two, and at least one "
+            f"row: got shape {read.shape}."
+        )
+    if not np.isfinite(read).all():
+        raise DataError(
+            f"Probabilities hold {int((~np.isfinite(read)).sum())} values that are NaN or infinite."
+        )
+    if read.min() < 0:
+        row = int(np.argmin(read.min(axis=1)))
+        raise DataError(f"Probabilities must not be negative: got {read[row].min():.6g} in row {row}.")
+    total = read.sum(axis=1)
+    off = np.abs(total - 1.0)
+    if off.max() > SUM_TOLERANCE:
+        row = int(np.argmax(off))
+        raise DataError(
+            f"Probabilities must sum to one in every row: row {row} sums to {total[row]:.6g}. "
+            "If these are logits, apply a softmax first."
+        )
+    return read
+
+
+def label_indices(labels: ArrayLike, n_classes: int, *, n_rows: int) -> Integers:
+    """Reads class numbers ``(N,)`` between 0 and C - 1."""
+    read = np.asarray(labels)
+    if read.shape != (n_rows,):
+        raise DataError(f"Labels must have shape ({n_rows},), one class number per row: got {read.shape}.")
+    if read.dtype.kind not in "iub":
+        raise DataError(f"Labels must be class numbers (integers): got {read.dtype} values.")
+    read = read.astype(np.int64)
+    if read.min() < 0 or read.max() >= n_classes:
+        raise DataError(
+            f"Labels must lie between 0 and {n_classes - 1}, one number per column of the probabilities: "
+            f"got {int(read.min())} to {int(read.max())}."
+        )
+    return read

@@ -1,0 +1,166 @@
+"""The audit: the ELBO of a fitted posterior between two bounds, whatever training believed."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from bayeshyper.hypernets import Hypernetwork
+from bayeshyper.inference import LatentChannel, information_bounds
+from bayeshyper.models import BayesianModel, Conditional
+
+__all__ = ["Audit", "audit"]
+
+# The linearised entropy may leave the sandwich by this much, beside two standard errors, before it is flagged.
+TOLERANCE_NATS = 0.5
+
+
+@dataclass(frozen=True)
+class Audit:
+    """ELBO and entropy of a posterior in nats, each between two bounds, each with its standard error.
+
+    The ELBO is that of the whole training set at full KL weight, whatever temperature it was trained at;
+    for regression, with targets in standardised units. For a mixture of M members it is the members'
+    mean, which the mixture's own ELBO exceeds by at most log M.
+
+    Attributes:
+        elbo_lower: At most the ELBO, in expectation; with ``elbo_lower_error``.
+        elbo_upper: At least the ELBO, in expectation.
+        elbo_linearized: With the entropy as training estimates it: not a bound.
+        entropy_lower: At most H[q], in expectation.
+        entropy_upper: At least H[q], in expectation.
+        entropy_linearized: As training estimates it.
+        n_members: M.
+        temperature: The KL weight that the posterior was trained at.
+    """
+
+    elbo_lower: float
+    elbo_upper: float
+    elbo_linearized: float
+    elbo_lower_error: float
+    elbo_upper_error: float
+    elbo_linearized_error: float
+    entropy_lower: float
+    entropy_upper: float
+    entropy_linearized: float
+    entropy_lower_error: float
+    entropy_upper_error: float
+    entropy_linearized_error: float
+    n_members: int = 1
+    temperature: float = 1.0
+
+    @property
+    def flagged(self) -> bool:
+        """Whether the entropy that training used lies outside the bounds by more than chance explains."""
+        below = self.entropy_lower - self.entropy_linearized
+        above = self.entropy_linearized - self.entropy_upper
+        chance_below = math.hypot(self.entropy_lower_error, self.entropy_linearized_error)
+        chance_above = math.hypot(self.entropy_upper_error, self.entropy_linearized_error)
+        return below > TOLERANCE_NATS + 2 * chance_below or above > TOLERANCE_NATS + 2 * chance_above
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain numbers, for JSON, with the flag."""
+        return {**asdict(self), "flagged": self.flagged}
+
+    @classmethod
+    def from_dict(cls, record: dict[str, Any]) -> Audit:
+        """The inverse of `to_dict`."""
+        return cls(**{name: value for name, value in record.items() if name != "flagged"})
+
+
+@torch.no_grad()
+def audit(
+    model: BayesianModel,
+    hypernetwork: Hypernetwork,
+    x: Tensor,
+    y: Tensor,
+    *,
+    draws: int = 512,
+    inner: int = 128,
+    temperature: float = 1.0,
+    seed: int = 0,
+) -> Audit:
+    """Audit a posterior on its training data (DESIGN section 3).
+
+    Args:
+        model: The model that it is a posterior of.
+        hypernetwork: The posterior.
+        x: All training rows, ``(N, …)``.
+        y: Their targets, ``(N,)``.
+        draws: Joint draws for the entropy, and weight draws for the expected log joint, per member.
+        inner: K, importance draws per joint draw; at least 64.
+        temperature: Noted in the result.
+        seed: Of all noise.
+
+    Example:
+        >>> from bayeshyper.hypernets import HypernetworkSettings
+        >>> from bayeshyper.models import FanInPrior, Gaussian, MLP, Target
+        >>> model = BayesianModel(Target(MLP(2, 1)), FanInPrior(), Gaussian(), num_data=4)
+        >>> mean_field = HypernetworkSettings(noise_dim=0)
+        >>> net = Hypernetwork(torch.zeros(1, model.spec.size), model.prior.scale, mean_field)
+        >>> result = audit(model, net, torch.zeros(4, 2), torch.zeros(4), draws=8)
+        >>> result.elbo_lower == result.elbo_upper  # a mean-field entropy is exact
+        True
+    """
+    generator = torch.Generator().manual_seed(seed)
+    parts = [
+        _audit_member(model, hypernetwork.member(index), x, y, draws, inner, generator)
+        for index in range(hypernetwork.members)
+    ]
+    count = len(parts)
+    mean: dict[str, Any] = {}
+    for name in asdict(parts[0]):
+        values = [getattr(part, name) for part in parts]
+        if name.endswith("_error"):
+            mean[name] = math.sqrt(sum(value**2 for value in values)) / count
+        else:
+            mean[name] = sum(values) / count
+    return replace(Audit(**mean), n_members=count, temperature=temperature)
+
+
+def _audit_member(
+    model: BayesianModel,
+    member: Hypernetwork,
+    x: Tensor,
+    y: Tensor,
+    draws: int,
+    inner: int,
+    generator: torch.Generator,
+) -> Audit:
+    scale = member.unit.double() * member.output_noise.double()[0]
+    noise_entropy = 0.5 * member.size * math.log(2 * math.pi * math.e) + scale.log().sum().item()
+    bounds = information_bounds(LatentChannel.of(member), draws=draws, inner=inner, generator=generator)
+    joint, joint_error = _mean_and_error(_expected_log_joint(model, member, x, y, draws, generator))
+    numbers: dict[str, float] = {}
+    for name in ("lower", "upper", "linearized"):
+        information, error = _mean_and_error(getattr(bounds, name))
+        numbers[f"entropy_{name}"] = noise_entropy + information
+        numbers[f"entropy_{name}_error"] = error
+        numbers[f"elbo_{name}"] = noise_entropy + information + joint
+        numbers[f"elbo_{name}_error"] = math.hypot(error, joint_error)
+    return Audit(**numbers)
+
+
+def _expected_log_joint(
+    model: BayesianModel, member: Hypernetwork, x: Tensor, y: Tensor, draws: int, generator: torch.Generator
+) -> Tensor:
+    """log p(y | θ) + E_ε[log p(θ)] for draws of θ, ``(draws,)``, in chunks of rows and draws."""
+    made = member.draw(draws, generator=generator, with_jacobian=False)
+    conditional = Conditional(made.mean, made.scale)
+    weights = made.weights[0]
+    weights.conditional = conditional  # type: ignore[attr-defined]
+    total = model.prior().log_prob(weights).double()
+    del weights.conditional  # type: ignore[attr-defined]
+    for rows_x, rows_y in zip(x.split(2048), y.split(2048), strict=True):
+        parts = [model.log_likelihood(part, rows_x, rows_y).double().sum(1) for part in weights.split(64)]
+        total = total + torch.cat(parts)
+    return total
+
+
+def _mean_and_error(values: Tensor) -> tuple[float, float]:
+    error = values.std().item() / math.sqrt(len(values)) if len(values) > 1 else math.inf
+    return values.mean().item(), error

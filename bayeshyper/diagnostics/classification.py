@@ -1,0 +1,121 @@
+"""The evaluation of class probabilities."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from bayeshyper.diagnostics import _checks
+from bayeshyper.diagnostics._checks import Integers
+from bayeshyper.diagnostics._words import number, percent
+from bayeshyper.diagnostics.calibration import (
+    bin_edges,
+    calibration_gaps,
+    class_frequencies,
+    confidence_test,
+    default_bins,
+    reliability_curve,
+    top_label,
+)
+from bayeshyper.diagnostics.intervals import ScoreMaker
+from bayeshyper.diagnostics.results import Evaluation, Predictive, log_scores
+from bayeshyper.diagnostics.scores import brier_per_row
+from bayeshyper.diagnostics.verdict import judge_classification
+from bayeshyper.errors import DataError
+
+
+def evaluate_classification(predictive: Predictive, y: ArrayLike, make: ScoreMaker) -> Evaluation:
+    """Scores, reliability and verdict."""
+    n = predictive.n_rows
+    probs = _checks.probabilities(predictive.probs)
+    labels = list(np.asarray(predictive.classes).tolist())
+    if probs.shape != (n, len(labels)):
+        raise DataError(f"Probabilities must have shape ({n}, {len(labels)}): got {probs.shape}.")
+    index = _label_numbers(y, labels, n)
+    log_prob = log_scores(predictive, y)
+    confidence, correct = top_label(probs, index)
+    curve = reliability_curve(confidence, correct)
+    edges = bin_edges(confidence, default_bins(n))
+    test = confidence_test(curve, seed=make.seed)
+    names = tuple(str(label) for label in labels)
+    scores = (
+        make.mean(
+            log_prob,
+            name="log_score",
+            label="Log score",
+            unit="nats per row",
+            explanation="How much probability it gave to what happened; guessing evenly among "
+            f"{len(labels)} classes scores {number(-float(np.log(len(labels))), error=0.1)}.",
+        ),
+        make.mean(
+            brier_per_row(probs, index),
+            name="brier",
+            label="Brier score",
+            better="lower",
+            unit="",
+            explanation="Squared distance between the stated probabilities and what happened; 0 is perfect"
+            + (", a coin toss scores 0.25." if len(labels) == 2 else ", 2 is certain and wrong."),
+        ),
+        make.share(
+            correct,
+            name="accuracy",
+            label="Accuracy",
+            explanation="How often its likeliest class is the one that happened.",
+        ),
+        make.mean(
+            confidence,
+            name="mean_confidence",
+            label="Mean confidence",
+            better="nominal",
+            nominal=float(correct.mean()),
+            unit="share",
+            explanation="How sure it is of its likeliest class, on average: as high as the accuracy if it is "
+            "calibrated.",
+        ),
+        make.function(
+            calibration_gaps(confidence, correct, edges),
+            lambda means: np.abs(means).sum(axis=1),
+            reflect=True,
+            name="ece",
+            label="ECE",
+            better="lower",
+            unit="share",
+            explanation="Expected calibration error: how far, on average, the stated confidence is from how "
+            f"often it is right; chance alone gives about {percent(curve.ece_if_calibrated, 1000)} here.",
+        ),
+    )
+    frequencies = class_frequencies(probs, index)
+    return Evaluation(
+        task="classification",
+        n_rows=n,
+        scores=scores,
+        verdict=judge_classification(curve, test, frequencies, names),
+        log_prob=log_prob,
+        classes=names,
+        reliability=curve,
+        frequencies=frequencies,
+        confidence_counts=np.histogram(confidence, bins=20, range=(0.0, 1.0))[0].astype(np.int64),
+        tests={**asdict(test), "ece_if_calibrated": curve.ece_if_calibrated},
+    )
+
+
+def _label_numbers(y: ArrayLike, labels: Sequence[Any], n: int) -> Integers:
+    """Maps labels to column numbers; a label that training never saw is named."""
+    seen = np.asarray(y)
+    if seen.shape != (n,):
+        raise DataError(f"y must have one label per row, shape ({n},): got shape {seen.shape}.")
+    number_of = {label: k for k, label in enumerate(labels)}
+    found = [number_of.get(label, -1) for label in seen.tolist()]
+    known = ", ".join(str(label) for label in labels[:5]) + (" …" if len(labels) > 5 else "")
+    unknown = sorted({str(label) for label, k in zip(seen.tolist(), found, strict=True) if k < 0})
+    if unknown:
+        more = f" and {len(unknown) - 3} more" if len(unknown) > 3 else ""
+        raise DataError(
+            f"y holds labels that were not seen in training: {', '.join(unknown[:3])}{more}. "
+            f"The model knows {known}."
+        )
+    return np.asarray(found, dtype=np.int64)

@@ -1,0 +1,49 @@
+"""One call that scores a prediction against what happened, and judges it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from numpy.typing import ArrayLike
+
+from bayeshyper.diagnostics.classification import evaluate_classification
+from bayeshyper.diagnostics.intervals import ScoreMaker
+from bayeshyper.diagnostics.regression import evaluate_regression
+from bayeshyper.diagnostics.results import Evaluation, Predictive
+from bayeshyper.errors import DataError
+
+
+def evaluate(predictive: Predictive, y: ArrayLike, *, seed: int = 0, n_bootstrap: int = 1000) -> Evaluation:
+    """Scores a prediction against what happened.
+
+    Intervals are at 95 %: bootstrap over rows, except for shares (coverage, accuracy), whose exact binomial
+    interval stays honest where the bootstrap collapses to a point. Rows are taken to be independent.
+
+    Args:
+        predictive: A `bayeshyper.PredictiveDistribution`, or anything that quacks like it.
+        y: What happened ``(N,)``: numbers, or class labels.
+        seed: Of the bootstrap and of the posterior predictive draws behind the CRPS.
+        n_bootstrap: How many bootstrap replicates.
+
+    Raises:
+        DataError: Where y or the prediction cannot be scored; the sentence says why.
+
+    Example:
+        >>> from types import SimpleNamespace
+        >>> coin = SimpleNamespace(task="classification", n_rows=4, classes=["a", "b"],
+        ...                        probs=[[0.5, 0.5]] * 4, log_prob=lambda y: [-0.69] * 4)
+        >>> evaluate(coin, ["a", "b", "b", "a"])["brier"].value
+        0.25
+    """
+    if n_bootstrap < 1:
+        raise DataError(f"n_bootstrap must be at least 1: got {n_bootstrap}.")
+    make = ScoreMaker(seed, n_bootstrap)
+    if predictive.task == "regression":
+        found = evaluate_regression(predictive, y, make)
+    elif predictive.task == "classification":
+        found = evaluate_classification(predictive, y, make)
+    else:
+        raise DataError(
+            f'A predictive\'s task must be "regression" or "classification": got {predictive.task!r}.'
+        )
+    return replace(found, seed=seed, n_bootstrap=n_bootstrap)

@@ -1,0 +1,163 @@
+"""What an evaluation takes and what it gives."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+
+from bayeshyper.diagnostics import _checks
+from bayeshyper.diagnostics._checks import Floats, Integers
+from bayeshyper.diagnostics.calibration import ClassFrequencies, ReliabilityCurve
+from bayeshyper.diagnostics.intervals import ScoreMaker
+from bayeshyper.diagnostics.pit import Coverage, CoverageCurve, PITHistogram
+from bayeshyper.diagnostics.scores import Score
+from bayeshyper.diagnostics.verdict import Verdict
+from bayeshyper.errors import DataError
+
+
+class Predictive(Protocol):
+    """What `evaluate` needs to know of a prediction.
+
+    A regressor's needs no ``classes`` and ``probs``; a classifier's needs only those and ``log_prob``.
+    """
+
+    @property
+    def task(self) -> str:
+        """Either "regression" or "classification"."""
+
+    @property
+    def n_rows(self) -> int:
+        """N."""
+
+    @property
+    def classes(self) -> Any:
+        """The labels ``(C,)``, in the order of the columns of ``probs``."""
+
+    @property
+    def mean(self) -> Floats:
+        """The predicted mean, ``(N,)``."""
+
+    @property
+    def probs(self) -> Floats:
+        """The class probabilities, ``(N, C)``."""
+
+    def log_prob(self, y: Any, /) -> Floats:
+        """The log density (or probability) of what happened, ``(N,)``."""
+
+    def cdf(self, y: Any, /) -> Floats:
+        """The distribution function at what happened, ``(N,)``."""
+
+    def interval(self, level: float, /) -> Floats:
+        """The central interval, ``(N, 2)``."""
+
+    def sample(self, n: int, /, seed: int = 0) -> Floats:
+        """Draws of y, ``(n, N)``."""
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """Scores, curves and a verdict for one prediction of one table.
+
+    Args:
+        task: "regression" or "classification".
+        n_rows: How many rows were scored.
+        scores: In the order in which they are read.
+        verdict: What the evidence says.
+        log_prob: The log score of each row ``(N,)``, for paired differences between models.
+        seed: Of the bootstrap and of the draws behind the CRPS.
+        n_bootstrap: How many bootstrap replicates.
+        classes: The labels as text, for a classifier.
+        coverages: At 50, 80, 90 and 95 % (regression).
+        coverage: The coverage curve (regression).
+        pit: The PIT histogram (regression).
+        reliability: The reliability curve (classification).
+        frequencies: How often each class was predicted, and how often it happened (classification).
+        confidence_counts: Rows per confidence bin, 20 equal bins from 0 to 1 (classification).
+        tests: The numbers behind the verdict.
+    """
+
+    task: str
+    n_rows: int
+    scores: tuple[Score, ...]
+    verdict: Verdict
+    log_prob: Floats = field(repr=False)
+    seed: int = 0
+    n_bootstrap: int = 1000
+    classes: tuple[str, ...] = ()
+    coverages: tuple[Coverage, ...] = ()
+    coverage: CoverageCurve | None = field(default=None, repr=False)
+    pit: PITHistogram | None = field(default=None, repr=False)
+    reliability: ReliabilityCurve | None = field(default=None, repr=False)
+    frequencies: ClassFrequencies | None = field(default=None, repr=False)
+    confidence_counts: Integers | None = field(default=None, repr=False)
+    tests: dict[str, float] = field(default_factory=dict)
+
+    def __getitem__(self, name: str) -> Score:
+        """Returns the score of that name: ``evaluation["crps"].value``."""
+        for score in self.scores:
+            if score.name == name:
+                return score
+        raise KeyError(f"No score {name!r}: there are {', '.join(score.name for score in self.scores)}.")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns everything but the rows, as JSON knows it: no NaN, no infinity, no arrays."""
+        curves = {
+            "coverage_curve": self.coverage,
+            "pit_histogram": self.pit,
+            "reliability_curve": self.reliability,
+            "class_frequencies": self.frequencies,
+        }
+        return {
+            "task": self.task,
+            "n_rows": self.n_rows,
+            "seed": self.seed,
+            "n_bootstrap": self.n_bootstrap,
+            "classes": list(self.classes),
+            "verdict": self.verdict.to_dict(),
+            "scores": {score.name: score.to_dict() for score in self.scores},
+            "coverages": [asdict(coverage) for coverage in self.coverages],
+            "tests": self.tests,
+            **{name: None if curve is None else curve.to_dict() for name, curve in curves.items()},
+            "confidence_counts": None if self.confidence_counts is None else self.confidence_counts.tolist(),
+        }
+
+
+def paired_difference(first: Evaluation, second: Evaluation) -> Score:
+    """Returns the mean difference of two models' log scores on the same rows; above 0 the first is better.
+
+    Pairing removes what makes a row hard for both, so the interval is far narrower than the two apart.
+
+    Raises:
+        DataError: Where the two were not scored on the same number of rows, or differ in task.
+
+    Example:
+        >>> verdict = Verdict("undecided", "", (), ())
+        >>> a = Evaluation("regression", 3, (), verdict, np.array([-1.0, -2.0, -3.0]))
+        >>> b = Evaluation("regression", 3, (), verdict, np.array([-2.0, -3.0, -4.0]))
+        >>> paired_difference(a, b).value
+        1.0
+    """
+    if (first.task, first.n_rows) != (second.task, second.n_rows):
+        raise DataError(
+            f"Only evaluations of the same rows can be compared: got {first.n_rows} rows of {first.task} "
+            f"and {second.n_rows} rows of {second.task}."
+        )
+    about: dict[str, Any] = {
+        "name": "log_score_difference",
+        "label": "Log score difference",
+        "unit": "nats per row",
+        "explanation": "Difference of the log scores, row by row; above zero the first model is better.",
+    }
+    if not (np.isfinite(first.log_prob).all() and np.isfinite(second.log_prob).all()):
+        return Score(**about, value=None, reason="A row was called impossible by one of the models.")
+    return ScoreMaker(first.seed, first.n_bootstrap).mean(first.log_prob - second.log_prob, **about)
+
+
+def log_scores(predictive: Predictive, y: Any) -> Floats:
+    """Returns the log score of each row, which may be minus infinity but neither NaN nor plus infinity."""
+    rows = _checks.column("log_prob", predictive.log_prob(y), n_rows=predictive.n_rows, finite=False)
+    if (rows == np.inf).any():
+        raise DataError("log_prob is plus infinity for a row: a density must be finite.")
+    return rows

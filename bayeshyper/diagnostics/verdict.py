@@ -1,0 +1,209 @@
+"""The verdict: is it calibrated, where is it not, and what to do; no claim beyond what the rows support.
+
+A forecast that is calibrated is called faulty in at most 5 % of tables: the tests share that level between
+them. What cannot be told apart from chance is said to be so, with the interval for the true value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+
+from bayeshyper.diagnostics._checks import Floats
+from bayeshyper.diagnostics._faults import FAULTS, main_fault
+from bayeshyper.diagnostics._words import NO_BREAK, listing, percent, plural
+from bayeshyper.diagnostics.bootstrap import binomial_interval
+from bayeshyper.diagnostics.calibration import ClassFrequencies, ConfidenceTest, ReliabilityCurve
+from bayeshyper.diagnostics.pit import Coverage, Uniformity
+
+Status: TypeAlias = Literal[
+    "calibrated",
+    "nearly calibrated",
+    "over-confident",
+    "under-confident",
+    "biased",
+    "miscalibrated",
+    "undecided",
+]
+
+LEVEL = 0.05
+"""The share of calibrated forecasts that may be called faulty."""
+
+MIN_ROWS = 10
+"""Below this nothing is called a fault."""
+
+FEW_ROWS = 40
+"""Below this nothing is called calibrated: a 90 % interval's true coverage is known to ±10 points at best."""
+
+SMALL = {"regression": 0.02, "classification": 0.01}
+"""Gaps below this are real but small: "nearly calibrated"."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the evidence says, in plain words.
+
+    Args:
+        status: The verdict in a word or two.
+        headline: In one sentence.
+        findings: What was seen, with the numbers.
+        actions: What to do about it.
+
+    Example:
+        >>> Verdict("calibrated", "Calibrated.", (), ()).flagged
+        False
+    """
+
+    status: Status
+    headline: str
+    findings: tuple[str, ...]
+    actions: tuple[str, ...]
+
+    @property
+    def flagged(self) -> bool:
+        """Whether a fault was found."""
+        return self.status in ("over-confident", "under-confident", "biased", "miscalibrated")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the verdict as JSON knows it."""
+        return {**asdict(self), "findings": list(self.findings), "actions": list(self.actions)}
+
+
+def judge_regression(pit: Floats, coverages: Sequence[Coverage], test: Uniformity) -> Verdict:
+    """Judges a density forecast by its PIT values ``(N,)``, its coverage and the test for uniformity."""
+    n = len(pit)
+    ninety = next(c for c in coverages if c.level == 0.9)
+    held = (
+        f"The {percent(0.9)} intervals hold {percent(ninety.observed, n)} of {plural(n, 'row')}; the true "
+        f"share lies between {percent(ninety.lower, n)} and {percent(ninety.upper, n)} (95{NO_BREAK}% confidence)."
+    )
+    faults = test.faults if n >= MIN_ROWS else ()
+    if not faults:
+        return _no_fault(n, held, "Use the intervals as they are.")
+    if test.distance < SMALL["regression"]:
+        size = percent(test.distance, 1000)
+        return _nearly(
+            f"no stated quantile level is off by more than {size}", held, "Use the intervals as they are."
+        )
+
+    main = main_fault(pit, test, faults)
+    named = (
+        [name for name in ("bias", "dispersion") if name in faults] if main in ("bias", "dispersion") else []
+    )
+    named.sort(key=lambda name: name != main)
+    found = [FAULTS[name](pit, test) for name in (named or [main])]
+    statuses: dict[str, Status] = {
+        "bias": "biased",
+        "dispersion": "over-confident" if test.dispersion > 0 else "under-confident",
+    }
+    status = statuses.get(main, "miscalibrated")
+    return Verdict(
+        status,
+        f"{status.capitalize()}: {', and '.join(fault.what for fault in found)}.",
+        (held, *(fault.seen for fault in found if fault.seen)),
+        tuple(fault.do for fault in found),
+    )
+
+
+def judge_classification(
+    curve: ReliabilityCurve,
+    test: ConfidenceTest,
+    frequencies: ClassFrequencies,
+    classes: Sequence[str],
+) -> Verdict:
+    """Judges class probabilities by the reliability curve, its test, and how often each class happened."""
+    n = int(curve.counts.sum())
+    right = round(float(curve.counts @ curve.accuracy))
+    sure = float(curve.counts @ curve.confidence / n)
+    low, high = binomial_interval(right, n)
+    held = (
+        f"On average it is {percent(sure, n)} sure, and it is right in {percent(right / n, n)} of "
+        f"{plural(n, 'row')}; the true share lies between {percent(low, n)} and {percent(high, n)} "
+        f"(95{NO_BREAK}% confidence)."
+    )
+    findings = [held]
+    present = np.flatnonzero(frequencies.observed)
+    if len(present) == 1:
+        findings.append(
+            f"Every row is of class {classes[present[0]]}: nothing can be said about rows of other classes."
+        )
+    share = LEVEL / 3.0
+    judged = np.isfinite(frequencies.p_values)
+    off = np.flatnonzero(
+        judged & (np.nan_to_num(frequencies.p_values, nan=1.0) < share / max(1, judged.sum()))
+    )
+    wide, uneven = test.gap_p_value < share, test.ece_p_value < share
+    if n < MIN_ROWS or not (wide or uneven or len(off)):
+        quiet = _no_fault(n, "", "Use the probabilities as they are.")
+        return Verdict(quiet.status, quiet.headline, tuple(findings), quiet.actions)
+    class_gaps = np.abs(frequencies.observed - frequencies.stated)
+    if max(curve.ece - curve.ece_if_calibrated, abs(test.gap), class_gaps.max()) < SMALL["classification"]:
+        return _nearly(
+            f"the ECE is {percent(curve.ece, 1000)}", " ".join(findings), "Use the probabilities as they are."
+        )
+
+    recalibrate = "recalibrate on rows that were kept out of training (temperature scaling)"
+    if wide and test.gap < 0:
+        status: Status = "over-confident"
+        headline = "Over-confident: it is right less often than it says."
+        actions = [
+            f"Do not take the stated probabilities at face value: {recalibrate}, or try more restarts "
+            "(n_members)."
+        ]
+    elif wide:
+        status = "under-confident"
+        headline = "Under-confident: it is right more often than it says."
+        actions = [f"Safe but wasteful: see whether training was still improving, or {recalibrate}."]
+    elif uneven:
+        status = "miscalibrated"
+        headline = "Miscalibrated: right on average, but not at every level of confidence."
+        actions = [f"Before using single probabilities, {recalibrate}."]
+    else:
+        status = "biased"
+        headline = f"Biased: {listing(classes[k] for k in off)} happened more or less often than predicted."
+        actions = ["Check whether the classes are as frequent here as they were in the training rows."]
+    outside = (curve.accuracy < curve.lower) | (curve.accuracy > curve.upper)
+    for k in sorted(np.flatnonzero(outside), key=lambda b: -abs(curve.accuracy[b] - curve.confidence[b]))[:3]:
+        findings.append(
+            f"Where it says {_between(curve.low[k], curve.high[k])}, it is right in "
+            f"{percent(curve.accuracy[k])} of {plural(int(curve.counts[k]), 'row')}."
+        )
+    for k in off[np.argsort(-class_gaps[off])][:3]:
+        findings.append(
+            f"{classes[k]} is given {percent(frequencies.stated[k], n)} on average, but happened in "
+            f"{percent(frequencies.observed[k], n)} of the rows."
+        )
+    return Verdict(status, headline, tuple(findings), tuple(actions))
+
+
+def _no_fault(n: int, held: str, use: str) -> Verdict:
+    findings = (held,) if held else ()
+    if n < MIN_ROWS:
+        only = f"{plural(n, 'row')} {'says' if n == 1 else 'say'}"
+        return Verdict(
+            "undecided",
+            f"Undecided: {only} next to nothing about calibration.",
+            findings,
+            (f"Judge it on more rows: {FEW_ROWS} show a gross fault, a few hundred a moderate one.",),
+        )
+    if n < FEW_ROWS:
+        return Verdict(
+            "undecided",
+            f"Undecided: no fault is visible, but {plural(n, 'row')} would show only a gross one.",
+            findings,
+            ("Judge it on more rows: a few hundred show a moderate fault.",),
+        )
+    return Verdict("calibrated", f"Calibrated, as far as {plural(n, 'row')} can tell.", findings, (use,))
+
+
+def _nearly(how: str, held: str, use: str) -> Verdict:
+    headline = f"Nearly calibrated: a fault is measurable with this many rows, but it is small ({how})."
+    return Verdict("nearly calibrated", headline, (held,), (use,))
+
+
+def _between(low: float, high: float) -> str:
+    first, last = percent(low), percent(high)
+    return first if first == last else f"{first} to {last}"
