@@ -57,7 +57,7 @@ def as_features(X: Any) -> pd.DataFrame:
             # infinity is left to the encoder, which can name the column
             return pd.DataFrame(check_array(X, dtype=np.float64, ensure_all_finite=False, input_name="X"))
         except ValueError as error:
-            raise DataError(str(error)) from error
+            raise DataError(f"X should be a DataFrame, or a 2-D array of real numbers: {error}") from error
     for axis, thing in enumerate(("sample", "feature")):
         if X.shape[axis] == 0:
             # scikit-learn's own sentence, which its estimator checks look for

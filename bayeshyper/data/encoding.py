@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from sklearn.compose import ColumnTransformer
 from sklearn.exceptions import NotFittedError
 from sklearn.impute import MissingIndicator, SimpleImputer
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import OneHotEncoder, StandardScaler
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import MaxAbsScaler, OneHotEncoder, StandardScaler
 
 from bayeshyper.data.columns import (
     LARGEST,
@@ -88,7 +88,7 @@ class TableEncoder:
         numeric, categorical = list(range(n_numbers)), list(range(n_numbers, n_columns))
         columns = ColumnTransformer(
             [
-                ("numbers", make_pipeline(SimpleImputer(strategy="median"), StandardScaler()), numeric),
+                ("numbers", _standardizer(), numeric),
                 ("missing", MissingIndicator(error_on_new=False), numeric),
                 (
                     "categories",
@@ -154,12 +154,13 @@ class TableEncoder:
 
     def to_bytes(self) -> bytes:
         """The encoder as bytes that `from_bytes` reads back without pickle."""
+        columns = self._fitted()
         state = {
             "format": FORMAT_VERSION,
             "named": self._named,
             "names": self._names,
             "kinds": self._kinds,
-            "columns": self._fitted(),
+            "columns": columns,
         }
         return skops.io.dumps(state, compression=zipfile.ZIP_DEFLATED)  # type: ignore[no-any-return]
 
@@ -259,8 +260,8 @@ class TableEncoder:
         for place in without[plain[without].isna().any().to_numpy()]:
             name = self._names[self._numeric[place]]
             _warn(
-                f"Column {name!r} has missing values, but had none when the model was fitted: they are read as "
-                "its median."
+                f"Column {name!r} has missing values, but had none when the model was fitted: they are read "
+                "as its median."
             )
         for place, (position, categories, _) in enumerate(self._categories, start=len(self._numeric)):
             new = sorted(set(plain[place]) - set(categories))
@@ -269,9 +270,18 @@ class TableEncoder:
                     ("a missing value" if label == MISSING else repr(label) for label in new), most=3
                 )
                 _warn(
-                    f"Column {self._names[position]!r} holds {shown}, unseen when the model was fitted: read as "
-                    "an unknown category."
+                    f"Column {self._names[position]!r} holds {shown}, unseen when the model was fitted: read "
+                    "as an unknown category."
                 )
+
+
+def _standardizer() -> Pipeline:
+    """Median for what is missing, then mean 0 and standard deviation 1.
+
+    Dividing by the largest value first makes a constant column exactly constant (the mean of many equal
+    large numbers is a little off), and measures a later change of it in parts of itself.
+    """
+    return make_pipeline(SimpleImputer(strategy="median"), MaxAbsScaler(), StandardScaler())
 
 
 def _warn(message: str) -> None:

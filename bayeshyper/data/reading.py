@@ -155,10 +155,12 @@ def _check_header(path: Path, records: list[list[str]]) -> None:
             f"{path} has {len(records[1])} fields in its first row, but its header names {len(header)}: "
             "give every column a name, or remove the extra delimiter."
         )
-    if len(records) > 1 and all(_is_number(name) for name in header):
+    # Columns that are merely numbered (0, 1, 2 … or 1, 2, 3 …) are in order; other numbers look like data.
+    numbers = [name for place, name in enumerate(header) if _is_number(name) and abs(float(name) - place) > 1]
+    if numbers and len(records) > 1:
         warnings.warn(
-            f"The header of {path} holds only numbers ({listed(header)}): if it is a row of data, add a "
-            "header line with the columns' names.",
+            f"The header of {path} holds numbers ({listed(numbers)}): if it is a row of data, add a header "
+            "line with the columns' names.",
             DataWarning,
             stacklevel=4,
         )

@@ -105,7 +105,7 @@ def _check_numbers(values: NDArray[Any], what: str) -> NDArray[np.float64]:
     text = np.isnan(numbers)
     if text.any():
         raise DataError(
-            f"{what} holds {values[text][0]!r} in {_row(text)}, but regression needs numbers: "
+            f"{what} holds {values[text].tolist()[0]!r} in {_row(text)}, but regression needs numbers: "
             "clean the column, or choose classification."
         )
     _check_finite(numbers, what)
@@ -132,8 +132,9 @@ def _check_labels(values: NDArray[Any], what: str) -> NDArray[Any]:
             f"Unknown label type: {what} mixes types that cannot be sorted ({error}): use text for all."
         ) from error
     if len(classes) == 1:
+        only = classes.tolist()[0]
         raise DataError(
-            f"{what} has only one class ({classes[0]!r}): at least two are needed; choose another target."
+            f"{what} has only one class ({only!r}): at least two are needed; choose another target."
         )
     if len(classes) == len(values) > 2:
         raise DataError(
@@ -191,9 +192,9 @@ class TargetScaler:
         mean = values.mean()
         centred = values - mean
         # Squares of values below 1e-160 vanish, so the deviation is taken in units of the largest one.
-        largest = np.abs(centred).max()
-        scale = largest * (centred / largest).std() if largest > 0 else 1.0
-        return cls(mean=float(mean), scale=float(scale))
+        largest = np.abs(centred).max() or 1.0
+        deviation = largest * (centred / largest).std()
+        return cls(mean=float(mean), scale=float(deviation) or 1.0)
 
     def transform(self, y: ArrayLike) -> NDArray[np.float64]:
         """Standardises values of any shape."""

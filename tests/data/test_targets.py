@@ -1,0 +1,131 @@
+from __future__ import annotations
+
+import datetime
+import warnings
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from bayeshyper.data import TargetScaler, check_target, infer_task
+from bayeshyper.errors import DataError, DataWarning
+
+
+@pytest.mark.parametrize(
+    ("y", "task"),
+    [
+        (["a", "b", "a"], "classification"),
+        (pd.Series(["a", "b", None]), "classification"),
+        ([True, False], "classification"),
+        (pd.Series([True, None, False], dtype=object), "classification"),
+        (pd.Series([1.5, 2.5, 1.5]).astype("category"), "classification"),
+        ([0.5, 1.0], "regression"),
+        ([0, 1, 1], "classification"),
+        ([0.0, 1.0, np.nan], "classification"),
+        (list(range(10)) * 2, "classification"),
+        (list(range(11)) * 9, "regression"),
+        (list(range(10)), "regression"),  # ten values in ten rows are amounts
+        (pd.array([3, 4, 5, None] * 9, dtype="Int64"), "classification"),
+        (pd.Series([3, None, 5], dtype=object), "classification"),
+    ],
+)
+def test_the_task_is_read_off_the_values(y: Any, task: str) -> None:
+    assert infer_task(y) == task
+
+
+@pytest.mark.parametrize("y", [[1, 2, 5], [1.0, 2, 5], pd.array([1, 2, 5], dtype="Int64"), ["1", "2", "5"]])
+def test_a_regression_target_becomes_float64(y: Any) -> None:
+    checked = check_target(y, "regression")
+    assert checked.dtype == np.float64
+    assert checked.tolist() == [1.0, 2.0, 5.0]
+
+
+@pytest.mark.parametrize(
+    "y",
+    [np.array(["b", "a", "b", "a"]), pd.Series(["b", "a", "b", "a"]), pd.Categorical(["b", "a", "b", "a"])],
+)
+def test_a_classification_target_keeps_its_labels(y: Any) -> None:
+    assert np.unique(check_target(y, "classification")).tolist() == ["a", "b"]
+
+
+@pytest.mark.parametrize("task", ["regression", "classification"])
+@pytest.mark.parametrize(
+    ("y", "sentence"),
+    [
+        ([1.0, np.nan, 2.0, np.nan], "2 missing values .*first in row 2 "),
+        (pd.Series([1, 2, None], dtype="Int64"), "1 missing value .*first in row 3 "),
+        ([1.0, 2.0, -np.inf], "infinity.*row 3 "),
+        ([1.0, 2.0, 1e200], "infinity or a value beyond 1e\\+100"),
+        ([[1, 2], [3, 4]], "1d array"),
+        (None, "1d array"),
+        ([1j, 2j], "Complex data not supported"),
+        (pd.to_datetime(["2024-01-01", "2024-01-02"]), "dates"),
+    ],
+)
+def test_a_target_that_no_task_can_use_is_refused(y: Any, sentence: str, task: Any) -> None:
+    with pytest.raises(DataError, match=sentence):
+        check_target(y, task)
+
+
+@pytest.mark.parametrize(
+    ("y", "task", "sentence"),
+    [
+        ([3.0, 3.0], "regression", r"constant \(always 3\)"),
+        (["1", "2", "$3"], "regression", r"'\$3' in row 3"),
+        (["a", "a"], "classification", "only one class"),
+        ([1.0, 2.5, 1.0], "classification", r"Unknown label type.*continuous.*2\.5 in row 2"),
+        (pd.Series([1, "a", 1, "a"], dtype=object), "classification", "mixes types"),
+        (["a", "b", "c"], "classification", "a class of its own"),
+    ],
+)
+def test_a_target_that_its_task_cannot_use_is_refused(y: Any, task: Any, sentence: str) -> None:
+    with pytest.raises(DataError, match=sentence):
+        check_target(y, task)
+
+
+def test_messages_name_the_target() -> None:
+    with pytest.raises(DataError, match="The target 'price' is constant"):
+        check_target(pd.Series([1, 1], name="price"), "regression")
+
+
+def test_a_class_with_one_member_warns_and_two_do_not() -> None:
+    with pytest.warns(DataWarning, match="one member: 'rare'") as caught:
+        check_target(["a", "a", "rare"], "classification")
+    assert caught[0].filename == __file__
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        check_target(["a", "a", "b", "b"], "classification")
+
+
+def test_dates_as_objects_are_refused_too() -> None:
+    with pytest.raises(DataError):
+        check_target([datetime.date(2024, 1, 1), datetime.date(2024, 1, 2)], "regression")
+
+
+def test_the_scaler_standardises() -> None:
+    y = np.random.default_rng(0).gamma(2.0, 30.0, size=500)
+    standardized = TargetScaler.fit(y).transform(y)
+    assert abs(standardized.mean()) < 1e-12
+    assert abs(standardized.std() - 1) < 1e-12
+
+
+@given(arrays(np.float64, st.integers(2, 20), elements=st.floats(-1e100, 1e100)))
+def test_the_scaler_takes_every_target_there_and_back(y: np.ndarray) -> None:
+    scaler = TargetScaler.fit(y)
+    standardized = scaler.transform(y)
+    assert scaler.scale > 0
+    assert np.isfinite(standardized).all()
+    assert np.abs(standardized).max() <= len(y)
+    np.testing.assert_allclose(scaler.inverse(standardized), y, atol=1e-14 * np.abs(y).max() + 1e-300)
+
+
+@pytest.mark.parametrize("unit", [1e-200, 1e-12, 1.0, 1e12, 1e99])
+def test_the_scaler_does_not_care_for_the_unit(unit: float) -> None:
+    y = np.array([1.0, 2.0, 4.0, 8.0])
+    np.testing.assert_allclose(
+        TargetScaler.fit(y * unit).transform(y * unit), TargetScaler.fit(y).transform(y)
+    )
