@@ -1,0 +1,84 @@
+"""Hypernetworks as implicit posteriors: uncertainty-aware regressors and classifiers.
+
+    >>> from bayeshyper import HyperRegressor
+    >>> from sklearn.datasets import load_diabetes
+    >>> X, y = load_diabetes(return_X_y=True, as_frame=True)
+    >>> model = HyperRegressor(random_state=0, settings={"optimizer.steps": 200}).fit(X, y)
+    >>> mean, std = model.predict(X, return_std=True)
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from bayeshyper.version import __version__
+
+if TYPE_CHECKING:
+    from bayeshyper.errors import (
+        BayeshyperError,
+        DataError,
+        DataWarning,
+        ModelFileError,
+        RecipeError,
+        TrainingDiverged,
+    )
+    from bayeshyper.estimators import HyperClassifier, HyperRegressor, load
+    from bayeshyper.hypernets import Hypernetwork, HypernetworkSettings
+    from bayeshyper.inference import ImplicitGuide, SVISettings, fit
+    from bayeshyper.models import BayesianModel, Target
+    from bayeshyper.prediction import PredictiveDistribution, WeightEnsemble
+
+__all__ = [
+    "BayesianModel",
+    "BayeshyperError",
+    "DataError",
+    "DataWarning",
+    "HyperClassifier",
+    "HyperRegressor",
+    "Hypernetwork",
+    "HypernetworkSettings",
+    "ImplicitGuide",
+    "ModelFileError",
+    "PredictiveDistribution",
+    "RecipeError",
+    "SVISettings",
+    "Target",
+    "TrainingDiverged",
+    "WeightEnsemble",
+    "__version__",
+    "fit",
+    "load",
+]
+
+# Looked up when first asked for, so that `bayeshyper --help` need not wait for torch.
+_HOMES = {
+    "BayesianModel": "models",
+    "BayeshyperError": "errors",
+    "DataError": "errors",
+    "DataWarning": "errors",
+    "HyperClassifier": "estimators",
+    "HyperRegressor": "estimators",
+    "Hypernetwork": "hypernets",
+    "HypernetworkSettings": "hypernets",
+    "ImplicitGuide": "inference",
+    "ModelFileError": "errors",
+    "PredictiveDistribution": "prediction",
+    "RecipeError": "errors",
+    "SVISettings": "inference",
+    "Target": "models",
+    "TrainingDiverged": "errors",
+    "WeightEnsemble": "prediction",
+    "fit": "inference",
+    "load": "estimators",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'bayeshyper' has no attribute {name!r}")
+    return getattr(importlib.import_module(f"bayeshyper.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from bayeshyper.diagnostics.arviz import to_arviz
+from bayeshyper.diagnostics.audit import Audit, audit
 from bayeshyper.diagnostics.bootstrap import (
     binomial_deviation,
     binomial_interval,
@@ -47,6 +49,9 @@ from bayeshyper.diagnostics.scores import (
 from bayeshyper.diagnostics.verdict import Verdict
 
 __all__ = [
+    "Audit",
+    "audit",
+    "to_arviz",
     "ClassFrequencies",
     "ConfidenceTest",
     "Coverage",

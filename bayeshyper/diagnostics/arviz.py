@@ -9,7 +9,7 @@ import arviz
 import numpy as np
 from numpy.typing import NDArray
 
-from bayeshyper import __version__
+from bayeshyper.version import __version__
 from bayeshyper.prediction import PredictiveDistribution, WeightEnsemble
 
 __all__ = ["to_arviz"]

@@ -14,6 +14,7 @@ from torch.distributions import Distribution
 
 from bayeshyper.errors import DataError
 from bayeshyper.models import BayesianModel
+from bayeshyper.seeding import seeded
 
 __all__ = ["PredictiveDistribution"]
 
@@ -197,24 +198,50 @@ class PredictiveDistribution:
 
         return self._by_rows(score, self._targets(y), width=self.n_draws).T - self._log_unit
 
+    def functions(self) -> Array:
+        """The network's own outputs for every draw, ``(S, N)`` or ``(S, N, C)``; for one output, in y's units."""
+        width = self._model.likelihood.n_outputs
+        with torch.no_grad():
+            parts = [self._outputs(self._x[rows]).numpy() for rows in self._chunks(self.n_draws * width)]
+        outputs: Array = np.concatenate(parts, axis=1)
+        outputs = outputs[..., 0] if width == 1 else outputs
+        return self._loc + self._scale * outputs if width == 1 and self.task == "regression" else outputs
+
+    def encode(self, labels: ArrayLike) -> NDArray[np.int64]:
+        """Class labels as indices into ``classes``, ``(N,)``.
+
+        Raises:
+            DataError: A label that is not among the classes.
+        """
+        values = np.asarray(labels)
+        index = {label: place for place, label in enumerate(self._labels.tolist())}
+        unknown = [label for label in values.tolist() if label not in index]
+        if unknown:
+            raise DataError(
+                f"Got the class {unknown[0]!r}, expected one of {', '.join(map(repr, index))}; "
+                "a class that was not in the training data has no probability."
+            )
+        return np.array([index[label] for label in values.tolist()], dtype=np.int64)
+
     def sample(self, n: int = 1000, *, seed: int = 0) -> NDArray[np.generic]:
         """Draw n targets for every row, ``(n, N)``: numbers, or class labels.
 
-        Draw i uses weight draw i modulo S, the same for all rows, so that rows of one draw belong together.
+        Draw i uses the same weights for all rows, so that rows of one draw belong together; the n draws go
+        through the weight draws evenly.
         """
         if n < 1:
             raise ValueError(f"Got n = {n}, expected at least 1.")
         seeds = np.random.default_rng(seed)
-        repeats = -(-n // self.n_draws)
+        used = np.arange(n) * self.n_draws // n
+        turn = np.arange(n) - np.searchsorted(used, used)  # how often the same weights were used before
 
         def draw(part: Distribution) -> Array:
-            # torch distributions draw from the global generator; a forked one leaves it as it was.
-            with torch.random.fork_rng(devices=[]):
-                torch.manual_seed(int(seeds.integers(2**62)))
-                drawn: Array = part.sample(torch.Size((repeats,))).flatten(0, 1)[:n].double().numpy().T
-            return drawn
+            with seeded(int(seeds.integers(2**62))):
+                drawn = part.sample(torch.Size((int(turn.max()) + 1,)))
+            values: Array = drawn[turn, used].double().numpy().T
+            return values
 
-        drawn = self._by_rows(draw, width=n).T
+        drawn = self._by_rows(draw, width=4 * (n + self.n_draws)).T
         if self.task == "regression":
             return self._loc + self._scale * drawn
         return self._labels[drawn.astype(np.intp)]
@@ -246,14 +273,7 @@ class PredictiveDistribution:
     def _indices(self, y: ArrayLike) -> NDArray[np.generic]:
         labels = np.asarray(y)
         self._check_length(labels)
-        index = {label: place for place, label in enumerate(self._labels.tolist())}
-        unknown = sorted({str(label) for label in labels.tolist() if label not in index})
-        if unknown:
-            raise DataError(
-                f"Got the class {unknown[0]!r}, expected one of {', '.join(map(str, index))}; "
-                "a class that was not in the training data has no probability."
-            )
-        places = np.array([index[label] for label in labels.tolist()], dtype=np.int64)
+        places = self.encode(labels)
         # Bernoulli scores floats, Categorical indices.
         return places.astype(np.float64) if self._model.likelihood.n_outputs == 1 else places
 
@@ -269,25 +289,28 @@ class PredictiveDistribution:
         The function gets a distribution of batch shape ``(S, rows)`` and the same rows of each array, and
         returns ``(rows, columns)``; ``width`` says how many numbers per row it holds beside the draws'.
         """
-        per_row = 8 * self.n_draws * self._model.likelihood.n_outputs + width
-        rows = max(1, CHUNK_NUMBERS // per_row)
-        starts = range(0, max(self.n_rows, 1), rows)
+        chunks = self._chunks(8 * self.n_draws * self._model.likelihood.n_outputs + width)
         with torch.no_grad():
             parts = [
-                function(
-                    self._distribution(self._x[start : start + rows]),
-                    *(array[start : start + rows] for array in arrays),
-                )
-                for start in starts
+                function(self._distribution(self._x[rows]), *(array[rows] for array in arrays))
+                for rows in chunks
             ]
         return np.concatenate(parts, axis=0)
 
+    def _chunks(self, per_row: int) -> list[slice]:
+        """Slices of rows that keep ``per_row`` numbers each within bounds; one empty slice for no rows."""
+        rows = max(1, CHUNK_NUMBERS // per_row)
+        return [slice(start, start + rows) for start in range(0, max(self.n_rows, 1), rows)]
+
     def _distribution(self, x: Tensor) -> Distribution:
-        """The draws' distributions for a chunk of rows, batch shape ``(S, rows)``; draws in chunks too."""
+        """The draws' distributions for a chunk of rows, batch shape ``(S, rows)``."""
+        return self._model.observe(self._weights, self._outputs(x))
+
+    def _outputs(self, x: Tensor) -> Tensor:
+        """The network's outputs for a chunk of rows, ``(S, rows, O)``, a chunk of draws at a time."""
         widest = max((piece.shape[0] for piece in self._model.spec if piece.shape), default=1)
         draws = max(1, CHUNK_NUMBERS // max(len(x) * widest, 1))
-        outputs = torch.cat([self._model.outputs(part, x) for part in self._weights.split(draws)], dim=0)
-        return self._model.observe(self._weights, outputs)
+        return torch.cat([self._model.outputs(part, x) for part in self._weights.split(draws)], dim=0)
 
 
 def _cdf(part: Distribution, value: Array) -> Array:

@@ -1,0 +1,118 @@
+"""From recipes to objects: the network, prior, likelihood and hypernetwork that a recipe names."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from bayeshyper.hypernets import Hypernetwork, HypernetworkSettings
+from bayeshyper.inference import (
+    ENTROPIES,
+    ImplicitGuide,
+    KLSettings,
+    OptimizerSettings,
+    StoppingSettings,
+    SVISettings,
+)
+from bayeshyper.models import LIKELIHOODS, NETWORKS, PRIORS, BayesianModel, Likelihood, Target
+from bayeshyper.seeding import seeded
+
+__all__ = ["build_guide", "build_model", "build_settings"]
+
+Recipe = Mapping[str, Any]
+
+
+def build_settings(inference: Recipe) -> SVISettings:
+    """The settings that an inference recipe spells out."""
+    nested = {"optimizer": OptimizerSettings, "kl": KLSettings, "stopping": StoppingSettings}
+    tables = {name: kind(**inference.get(name, {})) for name, kind in nested.items()}
+    plain = {name: value for name, value in inference.items() if name not in nested}
+    return SVISettings(**plain, **tables)
+
+
+def build_model(
+    recipe: Recipe, *, rows: int, features: int, classes: int | None, network: nn.Module | None, seed: int
+) -> BayesianModel:
+    """The Bayesian model that a model recipe spells out.
+
+    Args:
+        recipe: Tables ``target``, ``prior``, ``likelihood``.
+        rows: N, the training rows.
+        features: Encoded inputs per row.
+        classes: C for classification, None for regression.
+        network: A module of the user's instead of the recipe's.
+        seed: Of the network's initial weights.
+    """
+    likelihood = _build_likelihood(recipe.get("likelihood", {}), classes)
+    table = dict(recipe.get("target", {}))
+    bayesian = table.pop("bayesian", ["*"])
+    if network is None:
+        kind = NETWORKS[table.pop("network", "mlp")]
+        with seeded(seed):
+            network = kind(features, likelihood.n_outputs, **table)
+    prior = dict(recipe.get("prior", {}))
+    return BayesianModel(
+        Target(network, bayesian),
+        PRIORS[prior.pop("family", "fan-in")](**prior),
+        likelihood,
+        num_data=rows,
+    )
+
+
+def build_guide(
+    model: BayesianModel, recipe: Recipe, settings: SVISettings, *, seed: int = 0
+) -> ImplicitGuide:
+    """The guide around fresh initial weights, one set per member."""
+    hypernetwork = HypernetworkSettings(**recipe.get("hypernetwork", {})).build(
+        initial_means(model, settings.members, seed), model.prior.scale
+    )
+    hypernetwork.reset_parameters(torch.Generator().manual_seed(seed))
+    return ImplicitGuide(
+        model,
+        hypernetwork,
+        entropy=ENTROPIES[settings.entropy],
+        local=settings.local_reparameterization,
+    )
+
+
+def initial_means(model: BayesianModel, members: int, seed: int) -> Tensor:
+    """Where each member's mean weights start, ``(M, D)``.
+
+    The first member starts at the network as it is (perhaps pretrained); the others at new draws of its own
+    initialisation, as far as its modules know how to reset themselves. Latents start at their prior mean.
+    """
+    network = copy.deepcopy(model.target.network)
+    rows = []
+    for member in range(members):
+        if member > 0:
+            with seeded(seed + member):
+                for module in network.modules():
+                    reset = getattr(module, "reset_parameters", None)
+                    if callable(reset):
+                        reset()
+        parameters = dict(network.named_parameters())
+        row = model.prior.loc.clone()
+        weights = model.target.spec.flatten({name: parameters[name].detach() for name in model.target.spec.names})
+        row[: len(weights)] = weights
+        rows.append(row)
+    return torch.stack(rows)
+
+
+def _build_likelihood(table: Recipe, classes: int | None) -> Likelihood:
+    options = dict(table)
+    family = options.pop("family", "auto")
+    task = "regression" if classes is None else "classification"
+    if family == "auto":
+        family = "gaussian" if classes is None else "bernoulli" if classes == 2 else "categorical"
+    if LIKELIHOODS[family].task != task:
+        fitting = [name for name, kind in LIKELIHOODS.items() if kind.task == task]
+        raise ValueError(f"The likelihood {family!r} is not for {task}; choose one of {', '.join(fitting)}.")
+    if family == "categorical":
+        options["n_classes"] = classes
+    elif family == "bernoulli" and classes != 2:
+        raise ValueError(f"The likelihood 'bernoulli' takes two classes, got {classes}; choose 'categorical'.")
+    return LIKELIHOODS[family](**options)

@@ -1,0 +1,372 @@
+"""What regressor and classifier share: recipes in, a fitted posterior out."""
+
+from __future__ import annotations
+
+import copy
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import BaseEstimator
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted, validate_data
+from torch import Tensor, nn
+
+from bayeshyper.assembly import build_guide, build_model, build_settings
+from bayeshyper.data import TableEncoder, Task, check_rows, check_target
+from bayeshyper.diagnostics import Audit, audit, evaluate, to_arviz
+from bayeshyper.errors import DataError, ModelFileError
+from bayeshyper.inference import History, fit, take_holdout
+from bayeshyper.modelfile import read_model_file, write_model_file
+from bayeshyper.prediction import PredictiveDistribution, WeightEnsemble
+from bayeshyper.progress import ProgressBar
+from bayeshyper.recipes import apply_overrides, read_recipe
+from bayeshyper.version import __version__
+
+__all__ = ["HyperEstimator", "Recipe"]
+
+Array = NDArray[np.float64]
+Recipe = str | os.PathLike[str] | Mapping[str, Any]
+
+
+class HyperEstimator(BaseEstimator):  # type: ignore[misc]
+    """The base of `HyperRegressor` and `HyperClassifier`; they add what their target needs."""
+
+    _task: ClassVar[Task]
+
+    # What the two kinds of target differ in.
+    _n_classes: int | None
+
+    def _learn_target(self, targets: NDArray[Any]) -> Array:
+        """Standardised numbers or class indices, ``(N,)``."""
+        raise NotImplementedError
+
+    def _units(self) -> dict[str, Any]:
+        """How a predictive distribution gets back to the target's own values."""
+        raise NotImplementedError
+
+    @property
+    def _log_unit(self) -> float:
+        """Log of the target's scale: what a log density in its own units loses."""
+        raise NotImplementedError
+
+    def _target_record(self) -> dict[str, Any]:
+        """What a model file keeps of the target, as JSON."""
+        raise NotImplementedError
+
+    def _restore_target(self, record: Mapping[str, Any]) -> None:
+        """The inverse of `_target_record`."""
+        raise NotImplementedError
+
+    def __init__(
+        self,
+        model: Recipe = "mlp",
+        inference: Recipe | None = None,
+        *,
+        settings: Mapping[str, Any] | None = None,
+        network: nn.Module | None = None,
+        n_members: int | None = None,
+        n_draws: int = 500,
+        random_state: int | np.random.RandomState | None = None,
+        verbose: bool | None = None,
+    ) -> None:
+        self.model = model
+        self.inference = inference
+        self.settings = settings
+        self.network = network
+        self.n_members = n_members
+        self.n_draws = n_draws
+        self.random_state = random_state
+        self.verbose = verbose
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
+        tags.input_tags.categorical = True
+        tags.input_tags.string = True
+        tags.target_tags.required = True
+        return tags
+
+    # -- fitting ----------------------------------------------------------------------------------------
+
+    def fit(self, X: Any, y: Any) -> Self:
+        """Fit the posterior to a table.
+
+        Args:
+            X: ``(N, columns)``, a DataFrame (numbers, booleans, categories, dates; missing values are fine) or
+                an array of numbers (NaN means missing).
+            y: ``(N,)``, numbers for a regressor, class labels for a classifier.
+
+        Raises:
+            DataError: Data that cannot be learned from; the sentence says what to do.
+            RecipeError: A recipe or setting with an unknown key or a wrong value.
+            TrainingDiverged: The loss stopped being finite.
+        """
+        recipe, inference = self._recipes()
+        inputs, targets = self._encode_training(X, y)
+        seed = int(check_random_state(self.random_state).randint(2**31 - 1))
+        self._assemble(recipe, inference, inputs.shape[1], seed)
+        split = take_holdout(len(inputs), self.settings_, torch.Generator().manual_seed(seed))
+        x, t = torch.from_numpy(inputs).float(), torch.from_numpy(targets).float()
+        heldout = None
+        if split is not None:
+            kept, held = split
+            heldout = (x[held], t[held])
+            x, t = x[kept], t[kept]
+        self._train(x, t, heldout, seed)
+        return self
+
+    def _recipes(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Both recipes with this estimator's overrides applied."""
+        recipe = read_recipe("models", self.model)
+        inference = read_recipe("inference", self.inference or recipe.get("inference", "svi"))
+        overrides = dict(self.settings or {})
+        if self.n_members is not None:
+            overrides["members"] = self.n_members
+        return apply_overrides(recipe, inference, overrides)
+
+    def _encode_training(self, X: Any, y: Any) -> tuple[Array, Array]:
+        if y is None:
+            raise DataError(
+                f"{type(self).__name__} requires y to be passed, but the target y is None; give one per row."
+            )
+        targets = check_target(y, self._task)
+        validate_data(self, X, skip_check_array=True)
+        self.encoder_ = TableEncoder()
+        inputs = self.encoder_.fit_transform(X)
+        if len(inputs) != len(targets):
+            raise DataError(f"Got {len(inputs)} rows in X and {len(targets)} in y, expected as many in both.")
+        check_rows(*inputs.shape)
+        return inputs, self._learn_target(targets)
+
+    def _assemble(self, recipe: dict[str, Any], inference: dict[str, Any], features: int, seed: int) -> None:
+        """Build model and guide, untrained, from resolved recipes."""
+        self.recipe_, self.inference_recipe_ = recipe, inference
+        self.settings_ = build_settings(inference)
+        self.n_encoded_ = features
+        self._model = build_model(
+            recipe, rows=1, features=features, classes=self._n_classes, network=self.network, seed=seed
+        )
+        self._guide = build_guide(self._model, recipe, self.settings_, seed=seed)
+
+    def _train(self, x: Tensor, t: Tensor, heldout: tuple[Tensor, Tensor] | None, seed: int) -> None:
+        self._model.num_data = self.n_rows_ = len(x)
+        self.n_heldout_ = 0 if heldout is None else len(heldout[0])
+        self._audit: Audit | None = None
+        self._training: tuple[Tensor, Tensor] | None = (x, t)
+        with ProgressBar(self.verbose, f"Fitting {type(self).__name__}") as progress:
+            self.history_: History = fit(
+                self._model,
+                self._guide,
+                x,
+                t,
+                self.settings_,
+                heldout=heldout,
+                seed=seed,
+                log_unit=self._log_unit,
+                progress=progress,
+            )
+        self._draws = self._draw_once(seed + 1)
+        self._model64 = copy.deepcopy(self._model).double()
+
+    @torch.no_grad()
+    def _draw_once(self, seed: int) -> Tensor:
+        """The weights that all predictions use, ``(S, D)``: equally many of each member, one after the other."""
+        hypernetwork = self._guide.hypernetwork
+        per_member = -(-self.n_draws // hypernetwork.members)
+        generator = torch.Generator().manual_seed(seed)
+        made = hypernetwork.draw(per_member, generator=generator, with_jacobian=False)
+        return made.weights.flatten(0, 1).double()
+
+    # -- what the posterior says ------------------------------------------------------------------------
+
+    def predictive(self, X: Any) -> PredictiveDistribution:
+        """The whole predictive distribution of each row: mean, std, quantiles, probabilities, samples …
+
+        It uses weights drawn once at the end of the fit, in float64: the same row always gets the same answer.
+        """
+        check_is_fitted(self)
+        validate_data(self, X, reset=False, skip_check_array=True)
+        inputs = torch.from_numpy(self.encoder_.transform(X))
+        return PredictiveDistribution(self._model64, self._draws, inputs, **self._units())
+
+    def log_prob(self, X: Any, y: ArrayLike) -> Array:
+        """Log predictive density of each row's target (or log probability of its label), ``(N,)``.
+
+        In the target's own units: its mean is the test log-likelihood of the literature.
+        """
+        return self.predictive(X).log_prob(y)
+
+    def sample_weights(self, n: int = 100, *, seed: int = 0) -> WeightEnsemble:
+        """Draw n weight vectors from the posterior, fresh ones: ``(n, D)`` with names, modules, ``save``."""
+        check_is_fitted(self)
+        generator = torch.Generator().manual_seed(seed)
+        weights = self._guide.hypernetwork.sample(n, generator=generator)
+        return WeightEnsemble(weights, self._model.spec, self._model.target)
+
+    def audit(self) -> Audit:
+        """The ELBO between two bounds, on the training data (computed once, and kept in the model file).
+
+        Raises:
+            ModelFileError: The model was loaded from a file that was saved without an audit.
+        """
+        check_is_fitted(self)
+        if self._audit is None:
+            if self._training is None:
+                raise ModelFileError(
+                    "This model was saved without its audit, which needs the training data; "
+                    "call audit() before save()."
+                )
+            self._audit = audit(
+                self._model,
+                self._guide.hypernetwork,
+                *self._training,
+                temperature=self.settings_.kl.temperature,
+            )
+        return self._audit
+
+    def report(self, X: Any, y: ArrayLike, folder: str | Path, *, title: str | None = None) -> Path:
+        """Write a calibration report on rows that were not fitted: HTML, Markdown, JSON and plots.
+
+        Returns:
+            The path of ``report.html``.
+        """
+        from bayeshyper.report import write_report  # loads matplotlib, which fit and predict need not wait for
+
+        evaluation = evaluate(self.predictive(X), y)
+        audited = self.audit() if self._audit or self._training else None
+        about = self.about() | ({"title": title} if title else {})
+        return write_report(Path(folder), evaluation, about=about, audit=audited, history=self.history_)
+
+    def to_arviz(self, X: Any, y: ArrayLike, *, var_names: tuple[str, ...] = (), seed: int = 0) -> Any:
+        """The posterior as ArviZ takes it; the restarts are the chains. See `bayeshyper.diagnostics.to_arviz`."""
+        predictive = self.predictive(X)
+        ensemble = WeightEnsemble(self._draws, self._model.spec, self._model.target)
+        members = self._guide.hypernetwork.members
+        return to_arviz(predictive, np.asarray(y), ensemble, chains=members, var_names=var_names, seed=seed)
+
+    def about(self) -> dict[str, str]:
+        """What a report says of the model: data, recipe, time, versions."""
+        check_is_fitted(self)
+        rows = f"{self.n_rows_:,} rows fitted"
+        if self.n_heldout_:
+            rows += f", {self.n_heldout_:,} held out for early stopping"
+        hypernetwork = self._guide.hypernetwork
+        return {
+            "estimator": type(self).__name__,
+            "data": f"{rows}; {self.n_features_in_} columns, encoded as {self.n_encoded_} inputs",
+            "network": f"{type(self._model.target.network).__name__}, {self._model.target.spec.size:,} weights",
+            "likelihood": repr(self._model.likelihood),
+            "prior": type(self._model.prior).__name__,
+            "posterior": repr(hypernetwork.settings),
+            "members": str(hypernetwork.members),
+            "temperature": f"{self.settings_.kl.temperature:g}",
+            "seed": str(self.random_state),
+            "steps": f"{self.history_.steps[-1]:,} (kept: {self.history_.best_step:,})",
+            "time": f"{self.history_.seconds:.1f} s",
+            "versions": f"bayeshyper {__version__}, torch {torch.__version__}",
+        }
+
+    def summary(self) -> str:
+        """`about`, as lines of text."""
+        about = self.about()
+        width = max(map(len, about))
+        return "\n".join(f"{name:<{width}}  {value}" for name, value in about.items())
+
+    # -- files ------------------------------------------------------------------------------------------
+
+    def save(self, path: str | Path) -> None:
+        """Write the fitted model to one file: no pickle, no training data, atomically.
+
+        An audit that has been computed is kept in it.
+        """
+        check_is_fitted(self)
+        tensors = {f"guide.{name}": tensor for name, tensor in self._guide.state_dict().items()}
+        tensors |= {f"model.{name}": tensor for name, tensor in self._model.state_dict().items()}
+        tensors["draws"] = self._draws
+        tensors["encoder"] = torch.frombuffer(bytearray(self.encoder_.to_bytes()), dtype=torch.uint8)
+        names = getattr(self, "feature_names_in_", None)
+        record = {
+            "estimator": type(self).__name__,
+            "bayeshyper": __version__,
+            "recipe": self.recipe_,
+            "inference_recipe": self.inference_recipe_,
+            "custom_network": None if self.network is None else type(self.network).__name__,
+            "n_draws": self.n_draws,
+            "seed": self.random_state if isinstance(self.random_state, int) else None,
+            "n_features": self.n_features_in_,
+            "feature_names": None if names is None else [str(name) for name in names],
+            "n_encoded": self.n_encoded_,
+            "n_rows": self.n_rows_,
+            "n_heldout": self.n_heldout_,
+            "history": self.history_.to_dict(),
+            "audit": None if self._audit is None else self._audit.to_dict(),
+            "target": self._target_record(),
+        }
+        write_model_file(Path(path), record, tensors)
+
+    @classmethod
+    def load(cls, path: str | Path, network: nn.Module | None = None) -> Self:
+        """Read a model that `save` wrote; its predictions are the same to the bit.
+
+        Args:
+            path: The file.
+            network: The user's own module, if it was fitted with one (its architecture; weights do not matter).
+
+        Raises:
+            FileNotFoundError: There is no such file.
+            ModelFileError: The file is damaged, of a newer format, or holds another estimator.
+        """
+        record, tensors = read_model_file(Path(path))
+        if record.get("estimator") != cls.__name__:
+            raise ModelFileError(
+                f"{path} holds a {record.get('estimator')}, expected a {cls.__name__}; "
+                f"use bayeshyper.load, which reads either."
+            )
+        custom = record.get("custom_network")
+        if custom is not None and network is None:
+            raise ModelFileError(
+                f"{path} was fitted with a network of your own ({custom}); "
+                "pass a module of the same architecture as network=."
+            )
+        model = cls(
+            record["recipe"],
+            record["inference_recipe"],
+            network=network if custom else None,
+            n_draws=record["n_draws"],
+            random_state=record["seed"],
+        )
+        try:
+            model._restore(record, tensors)
+        except (KeyError, TypeError, ValueError, RuntimeError) as error:
+            if isinstance(error, ModelFileError):
+                raise
+            raise ModelFileError(f"{path} does not fit together: {error}.") from error
+        return model
+
+    def _restore(self, record: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
+        self.encoder_ = TableEncoder.from_bytes(tensors["encoder"].numpy().tobytes())
+        self.n_features_in_ = record["n_features"]
+        if record["feature_names"] is not None:
+            self.feature_names_in_ = np.array(record["feature_names"], dtype=object)
+        self._restore_target(record["target"])
+        self._assemble(record["recipe"], record["inference_recipe"], record["n_encoded"], seed=0)
+        for prefix, module in (("guide.", self._guide), ("model.", self._model)):
+            state = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+            module.load_state_dict(state)
+            module.eval()
+        self._model.num_data = self.n_rows_ = record["n_rows"]
+        self.n_heldout_ = record["n_heldout"]
+        self._draws = tensors["draws"]
+        self._model64 = copy.deepcopy(self._model).double()
+        self.history_ = History.from_dict(record["history"])
+        self._audit = None if record["audit"] is None else Audit.from_dict(record["audit"])
+        self._training = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        state: dict[str, Any] = super().__getstate__()
+        return {**state, "_training": None} if "_training" in state else state

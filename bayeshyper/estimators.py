@@ -1,0 +1,152 @@
+"""HyperRegressor and HyperClassifier: the whole toolkit behind scikit-learn's fit and predict."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import ClassifierMixin, RegressorMixin
+from torch import nn
+
+from bayeshyper.base import Array, HyperEstimator
+from bayeshyper.data import TargetScaler, Task
+from bayeshyper.errors import ModelFileError
+from bayeshyper.modelfile import read_model_file
+
+__all__ = ["HyperClassifier", "HyperRegressor", "load"]
+
+
+class HyperRegressor(RegressorMixin, HyperEstimator):  # type: ignore[misc]
+    """A regressor with honest uncertainty: a hypernetwork posterior over a network's weights.
+
+    Inputs and targets are standardised inside; everything that comes out is in the target's own units.
+
+    Args:
+        model: A model recipe: the name of a ready-made one, the path of a TOML file, or a dict.
+            ``"mean-field"`` and ``"low-rank"`` are baselines in the same family.
+        inference: An inference recipe likewise; None takes the one that the model recipe names.
+        settings: Dotted overrides of either, such as ``{"hypernetwork.noise_dim": 8, "optimizer.steps": 500}``.
+        network: An ``nn.Module`` of your own instead of the recipe's network; it is copied, never touched.
+        n_members: Independent restarts mixed into one posterior; None takes the recipe's ``members``.
+        n_draws: Weight vectors drawn at the end of the fit, which all predictions use.
+        random_state: Seed of everything random.
+        verbose: True shows a progress bar, False none, None only where the fit takes over two seconds and
+            standard error is a terminal.
+
+    Attributes:
+        history_: The `History` of the fit.
+        n_features_in_: Columns of the training table.
+
+    Example:
+        >>> rng = np.random.default_rng(0)
+        >>> X = rng.uniform(-2, 2, (60, 1))
+        >>> y = np.sin(2 * X[:, 0]) + 0.1 * rng.normal(size=60)
+        >>> model = HyperRegressor(random_state=0, settings={"optimizer.steps": 300}).fit(X, y)
+        >>> mean, std = model.predict(X[:3], return_std=True)
+        >>> model.predict_quantiles(X[:3], [0.05, 0.95]).shape
+        (3, 2)
+    """
+
+    _task: ClassVar[Task] = "regression"
+    _n_classes = None
+
+    def predict(self, X: Any, return_std: bool = False) -> Array | tuple[Array, Array]:
+        """The predictive mean ``(N,)``, and with ``return_std`` the predictive standard deviation too."""
+        predictive = self.predictive(X)
+        return (predictive.mean, predictive.std) if return_std else predictive.mean
+
+    def predict_quantiles(self, X: Any, levels: ArrayLike = (0.05, 0.5, 0.95)) -> Array:
+        """Quantiles of the predictive distribution, ``(N, L)``."""
+        return self.predictive(X).quantiles(levels)
+
+    def _learn_target(self, targets: NDArray[Any]) -> Array:
+        self._scaler = TargetScaler.fit(targets)
+        return self._scaler.transform(targets)
+
+    def _units(self) -> dict[str, Any]:
+        return {"loc": self._scaler.mean, "scale": self._scaler.scale}
+
+    @property
+    def _log_unit(self) -> float:
+        return float(np.log(self._scaler.scale))
+
+    def _target_record(self) -> dict[str, Any]:
+        return {"mean": self._scaler.mean, "scale": self._scaler.scale}
+
+    def _restore_target(self, record: Mapping[str, Any]) -> None:
+        self._scaler = TargetScaler(mean=record["mean"], scale=record["scale"])
+
+
+class HyperClassifier(ClassifierMixin, HyperEstimator):  # type: ignore[misc]
+    """A classifier with honest probabilities: a hypernetwork posterior over a network's weights.
+
+    Args: as for `HyperRegressor`.
+
+    Attributes:
+        classes_: The labels, sorted; the columns of ``predict_proba``.
+        history_: The `History` of the fit.
+        n_features_in_: Columns of the training table.
+
+    Example:
+        >>> rng = np.random.default_rng(0)
+        >>> X = rng.normal(size=(60, 2))
+        >>> y = np.where(X[:, 0] > 0, "right", "left")
+        >>> model = HyperClassifier(random_state=0, settings={"optimizer.steps": 300}).fit(X, y)
+        >>> model.predict_proba(X[:3]).shape, model.classes_.tolist()
+        ((3, 2), ['left', 'right'])
+    """
+
+    _task: ClassVar[Task] = "classification"
+
+    def predict(self, X: Any) -> NDArray[Any]:
+        """The most probable class of each row, ``(N,)``."""
+        probabilities = self.predict_proba(X)
+        labels: NDArray[Any] = self.classes_[probabilities.argmax(axis=1)]
+        return labels
+
+    def predict_proba(self, X: Any) -> Array:
+        """Class probabilities, ``(N, C)``, averaged over the posterior."""
+        return self.predictive(X).probs
+
+    @property
+    def _n_classes(self) -> int:  # type: ignore[override]
+        return len(self.classes_)
+
+    def _learn_target(self, targets: NDArray[Any]) -> Array:
+        self.classes_, indices = np.unique(targets, return_inverse=True)
+        return indices.astype(np.float64)
+
+    def _units(self) -> dict[str, Any]:
+        return {"classes": self.classes_}
+
+    @property
+    def _log_unit(self) -> float:
+        return 0.0
+
+    def _target_record(self) -> dict[str, Any]:
+        return {"classes": self.classes_.tolist(), "kind": self.classes_.dtype.str}
+
+    def _restore_target(self, record: Mapping[str, Any]) -> None:
+        kind = np.dtype(record["kind"])
+        self.classes_ = np.array(record["classes"], dtype=object if kind.hasobject else kind)
+
+
+def load(path: str | Path, network: nn.Module | None = None) -> HyperRegressor | HyperClassifier:
+    """Read a model file, whichever estimator it holds.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ModelFileError: The file is truncated, damaged, of a newer format, or not ours.
+    """
+    record, _ = read_model_file(Path(path))
+    kinds: dict[str, type[HyperRegressor | HyperClassifier]] = {
+        kind.__name__: kind for kind in (HyperRegressor, HyperClassifier)
+    }
+    if record.get("estimator") not in kinds:
+        raise ModelFileError(
+            f"{path} holds a {record.get('estimator')!r}, expected one of {', '.join(kinds)}; update bayeshyper."
+        )
+    return kinds[record["estimator"]].load(path, network=network)
