@@ -22,6 +22,7 @@ __all__ = [
     "column_names",
     "has_names",
     "kind_of",
+    "stray_text",
 ]
 
 Kind = Literal["number", "time", "duration", "category"]
@@ -29,6 +30,8 @@ Kind = Literal["number", "time", "duration", "category"]
 MISSING = "(missing)"
 # Squares up to here stay finite in float64, so no mean, variance or ratio of values can overflow.
 LARGEST = 1e100
+
+MOST_STRAY = 0.1
 
 NUMERIC = frozenset({"boolean", "integer", "floating", "mixed-integer-float", "decimal"})
 ISO_DATE = r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:?\d\d)?)?"
@@ -106,6 +109,20 @@ def kind_of(column: pd.Series) -> Kind:
     if inferred == "string" and column.dropna().str.fullmatch(ISO_DATE).all():
         return "category" if _as_times(column.dropna()).isna().any() else "time"
     return "category"
+
+
+def stray_text(column: pd.Series) -> str | None:
+    """The first text that keeps a column from being numbers, where nine in ten of its values are numbers.
+
+    Example:
+        >>> stray_text(pd.Series(["1", "2"] * 10 + ["n.a."]))
+        'n.a.'
+    """
+    if types.infer_dtype(column, skipna=True) not in {"string", "mixed-integer", "mixed"}:
+        return None
+    present = column.dropna()
+    text = pd.to_numeric(present, errors="coerce").isna()
+    return str(present[text].iloc[0]) if 0 < text.mean() <= MOST_STRAY else None
 
 
 def as_numbers(column: pd.Series, kind: Kind, name: str) -> NDArray[np.float64]:

@@ -26,8 +26,9 @@ from bayeshyper.data.columns import (
     column_names,
     has_names,
     kind_of,
+    stray_text,
 )
-from bayeshyper.data.names import listed
+from bayeshyper.data.names import listed, mismatch
 from bayeshyper.errors import DataError, DataWarning, ModelFileError
 
 __all__ = ["TableEncoder"]
@@ -76,15 +77,12 @@ class TableEncoder:
         Raises:
             DataError: If a column is all missing or holds infinity, or X is not a table.
         """
+        self._columns = None  # a fit that fails leaves no mixture of two
         frame = as_features(X)
-        names = column_names(frame)
-        for name, (_, column) in zip(names, frame.items(), strict=True):
-            if column.isna().all():
-                raise DataError(f"Column {name!r} is all missing: it tells nothing, so leave it out.")
-        self._named = has_names(frame)
-        self._names = names
-        self._kinds = [kind_of(column) for _, column in frame.items()]
-        n_numbers, n_columns = len(self._numeric), len(names)
+        self._named, self._names = has_names(frame), column_names(frame)
+        columns_by_name = zip(self._names, (column for _, column in frame.items()), strict=True)
+        self._kinds = [_usable_kind(name, column) for name, column in columns_by_name]
+        n_numbers, n_columns = len(self._numeric), len(self._names)
         numeric, categorical = list(range(n_numbers)), list(range(n_numbers, n_columns))
         columns = ColumnTransformer(
             [
@@ -247,7 +245,7 @@ class TableEncoder:
     def _check_columns(self, frame: pd.DataFrame) -> None:
         names = column_names(frame)
         if self._named and has_names(frame) and names != self._names:
-            raise DataError(_mismatch(expected=self._names, got=names))
+            raise DataError(mismatch(expected=self._names, got=names))
         if len(names) != len(self._names):
             raise DataError(
                 f"X has {len(names)} features, but TableEncoder is expecting {len(self._names)} features as "
@@ -275,6 +273,16 @@ class TableEncoder:
                 )
 
 
+def _usable_kind(name: str, column: pd.Series) -> Kind:
+    """A column's kind, if there is anything to learn from it; warns where it may be another than meant."""
+    if column.isna().all():
+        raise DataError(f"Column {name!r} is all missing: it tells nothing, so leave it out.")
+    kind = kind_of(column)
+    if kind == "category" and (stray := stray_text(column)):
+        _warn(f"Column {name!r} is read as text because of {stray!r}, though nearly all of it is numbers.")
+    return kind
+
+
 def _standardizer() -> Pipeline:
     """Median for what is missing, then mean 0 and standard deviation 1.
 
@@ -286,14 +294,3 @@ def _standardizer() -> Pipeline:
 
 def _warn(message: str) -> None:
     warnings.warn(message, DataWarning, stacklevel=4)
-
-
-def _mismatch(expected: list[str], got: list[str]) -> str:
-    """How the columns that came differ from those that fit saw."""
-    missing = [name for name in expected if name not in got]
-    unknown = [name for name in got if name not in expected]
-    if missing:
-        return f"X lacks columns that the encoder was fitted with: {listed(map(repr, missing))}; add them."
-    if unknown:
-        return f"X has columns unseen when the encoder was fitted: {listed(map(repr, unknown))}; drop them."
-    return "Feature names must be in the same order as they were in fit: reorder the columns of X."

@@ -1,11 +1,11 @@
-"""Columns' names in messages: the one that was probably meant, and lists that stay short."""
+"""Columns' names in messages: the one that was probably meant, short lists, and how two lists differ."""
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
-__all__ = ["listed", "nearest"]
+__all__ = ["listed", "mismatch", "nearest"]
 
 
 def nearest(name: str, names: Iterable[object]) -> str | None:
@@ -29,3 +29,19 @@ def listed(items: Iterable[object], *, most: int = 8) -> str:
     """
     texts = [str(item) for item in items]
     return ", ".join(texts[:most]) + (f" and {len(texts) - most} more" if len(texts) > most else "")
+
+
+def mismatch(expected: Sequence[str], got: Sequence[str]) -> str:
+    """How the columns that came differ from those that were expected.
+
+    Example:
+        >>> mismatch(["a", "b"], ["b", "a"])
+        'Feature names must be in the same order as they were in fit: reorder the columns of X.'
+    """
+    missing = [name for name in expected if name not in set(got)]
+    unknown = [name for name in got if name not in set(expected)]
+    if missing:
+        return f"X lacks columns that the encoder was fitted with: {listed(map(repr, missing))}; add them."
+    if unknown:
+        return f"X has columns unseen when the encoder was fitted: {listed(map(repr, unknown))}; drop them."
+    return "Feature names must be in the same order as they were in fit: reorder the columns of X."

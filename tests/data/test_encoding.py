@@ -195,6 +195,24 @@ def test_new_missing_values_warn_in_numbers_and_in_text() -> None:
     np.testing.assert_array_equal(encoded, [[0, 0, 0]])
 
 
+def test_a_column_of_numbers_with_stray_text_warns() -> None:
+    numbers = [str(i) for i in range(30)]
+    with pytest.warns(DataWarning, match=r"'age' is read as text because of 'unknown'"):
+        TableEncoder().fit(pd.DataFrame({"age": [*numbers, "unknown"]}))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        codes = [*numbers, *(f"A{i}" for i in range(30))]
+        TableEncoder().fit(pd.DataFrame({"code": codes, "digits": numbers * 2}))
+
+
+def test_a_fit_that_fails_leaves_nothing_half_fitted() -> None:
+    encoder = TableEncoder().fit(np.arange(6.0).reshape(3, 2))
+    with pytest.raises(DataError):
+        encoder.fit(np.full((3, 1), np.nan))
+    with pytest.raises(NotFittedError):
+        encoder.transform(np.ones((1, 2)))
+
+
 def test_what_was_seen_does_not_warn() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -238,7 +256,7 @@ def test_a_table_that_cannot_be_used_is_refused(X: Any, sentence: str) -> None:
         (lambda frame: frame.assign(size="big"), "'size' held numbers .* holds 'big' in row 1 "),
         (lambda frame: frame.assign(size=frame["seen"]), "'size' held numbers"),
         (lambda frame: frame.assign(seen="soon"), "'seen' held dates .* holds 'soon'"),
-        (lambda frame: frame.assign(seen=5), "'seen' held dates .* holds 5"),
+        (lambda frame: frame.assign(seen=2024), "'seen' held dates .* holds 2024"),
         (lambda frame: frame.assign(took=5), "'took' held durations"),
         (lambda frame: frame.assign(size=np.inf), "X contains infinity"),
     ],
