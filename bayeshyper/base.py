@@ -12,14 +12,14 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator
-from sklearn.utils import check_random_state
+from sklearn.utils import check_consistent_length, check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor, nn
 
 from bayeshyper.assembly import build_guide, build_model, build_settings
-from bayeshyper.data import TableEncoder, Task, check_rows, check_target
+from bayeshyper.data import TableEncoder, Task, as_features, check_rows, check_target
 from bayeshyper.diagnostics import Audit, audit, evaluate, to_arviz
-from bayeshyper.errors import DataError, ModelFileError
+from bayeshyper.errors import ModelFileError
 from bayeshyper.inference import History, fit, take_holdout
 from bayeshyper.modelfile import read_model_file, write_model_file
 from bayeshyper.prediction import PredictiveDistribution, WeightEnsemble
@@ -130,18 +130,12 @@ class HyperEstimator(BaseEstimator):  # type: ignore[misc]
         return apply_overrides(recipe, inference, overrides)
 
     def _encode_training(self, X: Any, y: Any) -> tuple[Array, Array]:
-        if y is None:
-            raise DataError(
-                f"{type(self).__name__} requires y to be passed, but the target y is None; give one per row."
-            )
+        table = validate_data(self, as_features(X), skip_check_array=True)
+        check_rows(*table.shape)
         targets = check_target(y, self._task)
-        validate_data(self, X, skip_check_array=True)
+        check_consistent_length(table, targets)
         self.encoder_ = TableEncoder()
-        inputs = self.encoder_.fit_transform(X)
-        if len(inputs) != len(targets):
-            raise DataError(f"Got {len(inputs)} rows in X and {len(targets)} in y, expected as many in both.")
-        check_rows(*inputs.shape)
-        return inputs, self._learn_target(targets)
+        return self.encoder_.fit_transform(table), self._learn_target(targets)
 
     def _assemble(self, recipe: dict[str, Any], inference: dict[str, Any], features: int, seed: int) -> None:
         """Build model and guide, untrained, from resolved recipes."""
@@ -190,8 +184,8 @@ class HyperEstimator(BaseEstimator):  # type: ignore[misc]
         It uses weights drawn once at the end of the fit, in float64: the same row always gets the same answer.
         """
         check_is_fitted(self)
-        validate_data(self, X, reset=False, skip_check_array=True)
-        inputs = torch.from_numpy(self.encoder_.transform(X))
+        table = validate_data(self, as_features(X), reset=False, skip_check_array=True)
+        inputs = torch.from_numpy(self.encoder_.transform(table))
         return PredictiveDistribution(self._model64, self._draws, inputs, **self._units())
 
     def log_prob(self, X: Any, y: ArrayLike) -> Array:

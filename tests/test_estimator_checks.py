@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from bayeshyper import HyperClassifier, HyperRegressor
 
 
+# The checks' tables are tiny, and are meant to be.
+@pytest.mark.filterwarnings("ignore::bayeshyper.DataWarning")
 @parametrize_with_checks([HyperRegressor(verbose=False), HyperClassifier(verbose=False)])
 def test_scikit_learn_check(estimator: Any, check: Any) -> None:
     check(estimator)

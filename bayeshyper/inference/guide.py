@@ -67,12 +67,14 @@ class ImplicitGuide(nn.Module):
     model: BayesianModel
 
     def forward(self, *args: Any, **kwargs: Any) -> dict[str, Tensor]:
-        """Draw the site ``"weights"``; the model's arguments are taken and not needed."""
+        """Announce all parameters and draw the site ``"weights"``; the model's arguments are not needed."""
         announce_parameters("guide", self)
         announce_parameters("model", self.model)
-        draw = ImplicitDraw(
-            self.hypernetwork, self.entropy, generator=self.generator, local=self.local
-        )
+        return self.draw()
+
+    def draw(self) -> dict[str, Tensor]:
+        """Draw the site ``"weights"``; for those who train the parameters themselves."""
+        draw = ImplicitDraw(self.hypernetwork, self.entropy, generator=self.generator, local=self.local)
         with self.model.particle_plate(), poutine.scale(scale=self.model.kl_weight):
             return {"weights": pyro.sample("weights", draw)}
 

@@ -65,7 +65,7 @@ def elbo_terms(model: BayesianModel, guide: ImplicitGuide, x: Tensor, y: Tensor)
     them together); apart, the terms can be named when one of them breaks.
     """
     with _pyro_stack:
-        guide_trace = poutine.trace(guide).get_trace(x, y)
+        guide_trace = poutine.trace(guide.draw).get_trace()
         model_trace = poutine.trace(poutine.replay(model, trace=guide_trace)).get_trace(x, y)
         model_trace.compute_log_prob()
         guide_trace.compute_log_prob()
