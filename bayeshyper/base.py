@@ -134,6 +134,8 @@ class HyperEstimator(BaseEstimator):  # type: ignore[misc]
         check_rows(*table.shape)
         targets = check_target(y, self._task)
         check_consistent_length(table, targets)
+        name = getattr(y, "name", None)
+        self.target_name_ = name if isinstance(name, str) else None
         self.encoder_ = TableEncoder()
         return self.encoder_.fit_transform(table), self._learn_target(targets)
 
@@ -294,6 +296,7 @@ class HyperEstimator(BaseEstimator):  # type: ignore[misc]
             "seed": self.random_state if isinstance(self.random_state, int) else None,
             "n_features": self.n_features_in_,
             "feature_names": None if names is None else [str(name) for name in names],
+            "target_name": self.target_name_,
             "n_encoded": self.n_encoded_,
             "n_rows": self.n_rows_,
             "n_heldout": self.n_heldout_,
@@ -347,6 +350,7 @@ class HyperEstimator(BaseEstimator):  # type: ignore[misc]
         self.n_features_in_ = record["n_features"]
         if record["feature_names"] is not None:
             self.feature_names_in_ = np.array(record["feature_names"], dtype=object)
+        self.target_name_ = record["target_name"]
         self._restore_target(record["target"])
         self._assemble(record["recipe"], record["inference_recipe"], record["n_encoded"], seed=0)
         for prefix, module in (("guide.", self._guide), ("model.", self._model)):
