@@ -56,15 +56,15 @@ def _dispersion(pit: Floats, test: Uniformity) -> Fault:
     needed = float(np.quantile(np.abs(2.0 * pit - 1.0), 0.9))
     stopgap = (
         f"As a stopgap, going by these rows, read the {percent(needed)} interval for {percent(0.9)}."
-        if needed < 0.999
-        else f"Not even the {percent(0.999)} intervals hold {percent(0.9)} of these rows."
+        if needed < 0.99
+        else f"Not even the {percent(0.99)} intervals hold {percent(0.9)} of these rows."
     )
     return Fault(
         "the intervals are too narrow",
         _tail_shares(pit),
-        f"Do not use the intervals as they are. {stopgap} Then look for rows unlike the training data, and try "
-        "a likelihood whose noise depends on the row (heteroscedastic) or has heavier tails (Student-t), or "
-        "more restarts (n_members).",
+        f"Do not use the intervals as they are. {stopgap} Then look for rows unlike the training data, and "
+        "try a likelihood whose noise depends on the row (heteroscedastic) or has heavier tails "
+        "(Student-t), or more restarts (n_members).",
     )
 
 

@@ -26,7 +26,9 @@ def percent(share: float, n_rows: int = 0) -> str:
 
 
 def number(value: float, *, error: float | None = None) -> str:
-    """Writes a number with the digits that its error carries (two of them), else with four.
+    """Writes a number with the digits that its error carries: two of them, but never more than five in all.
+
+    Without an error, four digits.
 
     Example:
         >>> number(54.321, error=1.7), number(54321.0, error=900.0), number(0.123456)
@@ -34,7 +36,8 @@ def number(value: float, *, error: float | None = None) -> str:
     """
     if not math.isfinite(value):
         return str(value)
-    scale = error if error and math.isfinite(error) and error > 0 else abs(value) / 100.0
+    carried = error if error and math.isfinite(error) else abs(value) / 100.0
+    scale = max(abs(carried), abs(value) / 1_000.0)
     decimals = 0 if scale == 0 else max(0, min(6, 1 - math.floor(math.log10(scale))))
     if abs(value) >= 1e7 or (value != 0 and abs(value) < 1e-4 and decimals >= 6):
         return f"{value:.3g}".replace("-", MINUS)

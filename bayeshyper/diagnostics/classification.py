@@ -32,7 +32,8 @@ def evaluate_classification(predictive: Predictive, y: ArrayLike, make: ScoreMak
     """Scores, reliability and verdict."""
     n = predictive.n_rows
     probs = _checks.probabilities(predictive.probs)
-    labels = list(np.asarray(predictive.classes).tolist())
+    known = np.arange(probs.shape[1]) if predictive.classes is None else predictive.classes
+    labels = list(np.asarray(known).tolist())
     if probs.shape != (n, len(labels)):
         raise DataError(f"Probabilities must have shape ({n}, {len(labels)}): got {probs.shape}.")
     index = _label_numbers(y, labels, n)

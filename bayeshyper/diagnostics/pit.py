@@ -253,8 +253,12 @@ def uniformity(pit: ArrayLike, *, level: float = 0.05) -> Uniformity:
     directions = polynomials.sum(axis=0) / np.sqrt(len(values))
     gap = stats.kstest(values, "uniform")
     share = level / 5.0
+    bias, dispersion, skewness, tails = (float(direction) for direction in directions)
     return Uniformity(
-        *(float(d) for d in directions),
+        bias,
+        dispersion,
+        skewness,
+        tails,
         distance=float(gap.statistic),
         distance_p_value=float(gap.pvalue),
         threshold=float(stats.norm.isf(share / 2.0)),

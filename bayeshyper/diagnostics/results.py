@@ -33,7 +33,7 @@ class Predictive(Protocol):
 
     @property
     def classes(self) -> Any:
-        """The labels ``(C,)``, in the order of the columns of ``probs``."""
+        """The labels ``(C,)``, in the order of the columns of ``probs``; None for 0 to C - 1."""
 
     @property
     def mean(self) -> Floats:

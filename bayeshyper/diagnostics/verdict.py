@@ -78,7 +78,8 @@ def judge_regression(pit: Floats, coverages: Sequence[Coverage], test: Uniformit
     ninety = next(c for c in coverages if c.level == 0.9)
     held = (
         f"The {percent(0.9)} intervals hold {percent(ninety.observed, n)} of {plural(n, 'row')}; the true "
-        f"share lies between {percent(ninety.lower, n)} and {percent(ninety.upper, n)} (95{NO_BREAK}% confidence)."
+        f"share lies between {percent(ninety.lower, n)} and {percent(ninety.upper, n)} "
+        f"(95{NO_BREAK}% confidence)."
     )
     faults = test.faults if n >= MIN_ROWS else ()
     if not faults:
@@ -90,11 +91,11 @@ def judge_regression(pit: Floats, coverages: Sequence[Coverage], test: Uniformit
         )
 
     main = main_fault(pit, test, faults)
-    named = (
-        [name for name in ("bias", "dispersion") if name in faults] if main in ("bias", "dispersion") else []
-    )
-    named.sort(key=lambda name: name != main)
-    found = [FAULTS[name](pit, test) for name in (named or [main])]
+    # Bias and dispersion are told together; the other faults explain those two, or follow from them.
+    named = [main]
+    if main in ("bias", "dispersion"):
+        named += [name for name in ("bias", "dispersion") if name in faults and name != main]
+    found = [FAULTS[name](pit, test) for name in named]
     statuses: dict[str, Status] = {
         "bias": "biased",
         "dispersion": "over-confident" if test.dispersion > 0 else "under-confident",
@@ -163,7 +164,9 @@ def judge_classification(
         actions = [f"Before using single probabilities, {recalibrate}."]
     else:
         status = "biased"
-        headline = f"Biased: {listing(classes[k] for k in off)} happened more or less often than predicted."
+        headline = (
+            f"Biased: {listing(classes[int(k)] for k in off)} happened more or less often than predicted."
+        )
         actions = ["Check whether the classes are as frequent here as they were in the training rows."]
     outside = (curve.accuracy < curve.lower) | (curve.accuracy > curve.upper)
     for k in sorted(np.flatnonzero(outside), key=lambda b: -abs(curve.accuracy[b] - curve.confidence[b]))[:3]:

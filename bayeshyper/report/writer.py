@@ -1,0 +1,176 @@
+"""Writing a report: all of it or nothing, and nothing of anybody else's is lost.
+
+A report folder holds::
+
+    report.html    the page, one file that opens offline
+    report.md      the same in Markdown
+    metrics.json   the numbers
+    plots/*.png    the plots
+
+``metrics.json`` (format version 1) has these keys; a number that cannot be computed is null, with a
+``reason`` beside it:
+
+- ``format``: ``"bayeshyper-report"``, ``version``: 1, ``title``, ``files``: the names of all files written.
+- ``about``: what the caller said about data, split, seed, versions, recipe and time (text to text).
+- ``model``: the name of the model the report is about.
+- ``evaluation``: ``task``, ``n_rows``, ``seed``, ``n_bootstrap``, ``classes``;
+  ``verdict`` (``status``, ``headline``, ``findings``, ``actions``);
+  ``scores``: name to ``value``, ``lower``, ``upper`` (95 % interval), ``method``, ``better``, ``nominal``,
+  ``unit``, ``label``, ``explanation``, ``reason``. Names: ``log_score``; for regression ``crps``, ``rmse``,
+  ``coverage_50``, ``coverage_80``, ``coverage_90``, ``coverage_95``, ``quantile_calibration_error``,
+  ``sharpness``; for classification ``brier``, ``accuracy``, ``mean_confidence``, ``ece``;
+  ``coverages``: per level ``level``, ``observed``, exact ``lower`` and ``upper``, ``bootstrap_lower`` and
+  ``bootstrap_upper``; ``coverage_curve``, ``pit_histogram``, ``reliability_curve``, ``class_frequencies``,
+  ``confidence_counts``: the curves as lists, null for the other task; ``tests``: what the verdict is based
+  on.
+- ``comparisons``: name of another model to its ``evaluation``, with the ``log_score_difference`` (this model
+  less the other, row by row).
+- ``audit``: the ELBO and the entropy with both bounds and standard errors in nats, or null.
+- ``history``: ``steps``, ``elbo_per_datum``, ``heldout_score`` and so on, or null.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bayeshyper.diagnostics import Evaluation, paired_difference
+from bayeshyper.errors import BayeshyperError, DataError
+from bayeshyper.report.page import Contents, render_html, render_markdown
+from bayeshyper.report.png import png
+
+if TYPE_CHECKING:
+    from bayeshyper.diagnostics.audit import Audit
+    from bayeshyper.inference import History
+
+FORMAT, VERSION = "bayeshyper-report", 1
+
+
+class ReportExistsError(BayeshyperError, FileExistsError):
+    """The folder already holds a report, or files of the same names, and nobody said to replace them."""
+
+
+def write_report(
+    folder: str | os.PathLike[str],
+    evaluation: Evaluation,
+    *,
+    about: Mapping[str, str] | None = None,
+    audit: Audit | None = None,
+    history: History | None = None,
+    comparisons: Mapping[str, Evaluation] | None = None,
+    name: str = "this model",
+    title: str = "Can its uncertainty be trusted?",
+    force: bool = False,
+) -> Path:
+    """Writes report.html, report.md, metrics.json and plots/ into a folder, and returns the page's path.
+
+    Everything is written beside the folder first and then renamed into place: a full disk leaves no half
+    report. Other files in the folder are never touched.
+
+    Args:
+        folder: Made if it is missing.
+        evaluation: From `bayeshyper.diagnostics.evaluate`.
+        about: What to say about data, split, seed, versions, recipe and time, in this order.
+        audit: The audited ELBO.
+        history: The training curve.
+        comparisons: Other models evaluated on the same rows; the scores get a column for each.
+        name: What to call this model beside them.
+        title: The page's heading.
+        force: Replace the files of an earlier report, or files that happen to have their names.
+
+    Raises:
+        ReportExistsError: The folder holds such files and ``force`` is not set; nothing is changed.
+        DataError: A comparison is of other rows, or has this model's name.
+        OSError: The disk is full, or the folder cannot be written; nothing is changed.
+    """
+    others = dict(comparisons or {})
+    if name in others:
+        raise DataError(f"Two models are called {name!r}: give this one another name.")
+    contents = Contents(title, {name: evaluation, **others}, dict(about or {}), audit, history)
+    target = Path(folder)
+    if target.exists() and not target.is_dir():
+        raise ReportExistsError(f"{target} is a file: name a folder for the report.")
+    figures = contents.figures
+    plots = [f"plots/{figure.name}.png" for figure in figures]
+    names = ["report.html", "report.md", "metrics.json", *plots]
+    taken = [file for file in names if (target / file).exists()]
+    if taken and not force:
+        raise ReportExistsError(
+            f"{target} already holds {taken[0]}: name another folder, or pass force=True (--force) to "
+            "replace it."
+        )
+    files = {
+        "report.html": render_html(contents).encode(),
+        "report.md": render_markdown(contents).encode(),
+        "metrics.json": _metrics(contents, names).encode(),
+        **{plot: png(figure) for plot, figure in zip(plots, figures, strict=True)},
+    }
+    _install(target, files)
+    return target / "report.html"
+
+
+def _metrics(contents: Contents, files: list[str]) -> str:
+    (name, first), *others = contents.models.items()
+    metrics = {
+        "format": FORMAT,
+        "version": VERSION,
+        "title": contents.title,
+        "files": files,
+        "about": contents.about,
+        "model": name,
+        "evaluation": first.to_dict(),
+        "comparisons": {
+            other: {
+                "evaluation": evaluation.to_dict(),
+                "log_score_difference": paired_difference(first, evaluation).to_dict(),
+            }
+            for other, evaluation in others
+        },
+        "audit": None if contents.audit is None else contents.audit.to_dict(),
+        "history": None if contents.history is None else contents.history.to_dict(),
+    }
+    return json.dumps(_finite(metrics), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _finite(value: Any) -> Any:
+    """Replaces NaN and infinity, which JSON does not know, by null."""
+    if isinstance(value, dict):
+        return {str(key): _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _install(target: Path, files: dict[str, bytes]) -> None:
+    """Writes the files beside the folder, then renames them into it, the page last."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    stale = _stale(target, files)
+    beside = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}."))
+    try:
+        for file, content in files.items():
+            (beside / file).parent.mkdir(exist_ok=True)
+            (beside / file).write_bytes(content)
+        (target / "plots").mkdir(parents=True, exist_ok=True)
+        for file in reversed(files):
+            os.replace(beside / file, target / file)
+        for plot in stale:
+            plot.unlink(missing_ok=True)
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+
+
+def _stale(target: Path, files: dict[str, bytes]) -> list[Path]:
+    """Lists the plots of an earlier report of ours that this one does not have."""
+    with contextlib.suppress(OSError, ValueError, TypeError, AttributeError):
+        metrics = json.loads((target / "metrics.json").read_text(encoding="utf-8"))
+        if metrics["format"] == FORMAT:
+            plots = {Path(file).name for file in metrics["files"] if file.startswith("plots/")}
+            return [target / "plots" / plot for plot in sorted(plots) if f"plots/{plot}" not in files]
+    return []
