@@ -59,7 +59,7 @@ def vocabulary(kind: Kind, chosen: Mapping[str, Any]) -> dict[str, Any]:
     }
     tables = {table: _arguments(cls) for table, cls in classes.items() if cls is not None}
     tables["hypernetwork"] = _fields(HypernetworkSettings)
-    keys: dict[str, Any] = {"inference": str, **choices(kind)}
+    keys: dict[str, Any] = {"inference": str, "target.bayesian": Sequence[str], **choices(kind)}
     return keys | {f"{table}.{key}": hint for table, inner in tables.items() for key, hint in inner.items()}
 
 

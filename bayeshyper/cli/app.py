@@ -1,0 +1,97 @@
+"""The application: its commands, and how whatever goes wrong reaches a person."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from typing import Annotated, Any, TextIO
+
+import typer
+from typer.core import TyperGroup
+
+from bayeshyper.cli import compare, demo, fit, recipes, use
+from bayeshyper.cli.console import complain
+from bayeshyper.errors import BayeshyperError, DataWarning
+from bayeshyper.version import __version__
+
+__all__ = ["app", "main"]
+
+BAD_INPUT, INTERRUPTED = 2, 130  # as shells have it: 128 + SIGINT
+
+
+class Commands(TyperGroup):
+    """Turns errors that a person can mend into one sentence; all others are bugs and keep their traceback."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("always", DataWarning)
+            warnings.showwarning = _show_warning
+            try:
+                return super().invoke(ctx)
+            except BayeshyperError as error:
+                complain("Error", str(error))
+            except BrokenPipeError:
+                raise  # whoever read the output has seen enough
+            except OSError as error:
+                system = error.strerror and f"{error.filename or 'A file'}: {error.strerror}."
+                complain("Error", system or str(error))
+            except KeyboardInterrupt:
+                complain("Interrupted", "nothing was written.")
+                raise typer.Exit(INTERRUPTED) from None
+            raise typer.Exit(BAD_INPUT)
+
+
+def _show_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    if issubclass(category, DataWarning):
+        complain("Warning", str(message))
+    else:
+        sys.stderr.write(warnings.formatwarning(message, category, filename, lineno, line))
+
+
+app = typer.Typer(
+    cls=Commands,
+    help="Predictions with honest uncertainty, from a Bayesian neural network whose posterior is a "
+    "hypernetwork.\n\nStart with `bayeshyper demo`, or with a table of your own: "
+    "`bayeshyper fit houses.csv --target price`.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"bayeshyper {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=_print_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Options that belong to no command."""
+
+
+app.command("fit")(fit.fit)
+app.command("predict")(use.predict)
+app.command("sample")(use.sample)
+app.command("report")(use.report)
+app.command("compare")(compare.compare)
+app.command("demo")(demo.demo)
+app.command("recipes")(recipes.recipes)
+
+
+def main() -> None:
+    """Run the command line."""
+    app()

@@ -1,0 +1,72 @@
+"""`bayeshyper compare`: the hypernetwork beside the baselines, on the same held-out rows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bayeshyper.cli.console import say, show
+from bayeshyper.cli.contest import differences, enter, hold_out, standings, write_contest
+from bayeshyper.cli.options import Data, Force, Inference, Seed, Settings, Target, Task, overrides
+from bayeshyper.cli.output import check_folder, filled_folder
+from bayeshyper.errors import DataError
+
+__all__ = ["compare"]
+
+ENTRANTS = ["mlp", "mean-field", "low-rank"]
+
+
+def compare(
+    data: Data,
+    target: Target,
+    output: Annotated[Path, typer.Option("--output", "-o", help="The folder to write.")] = Path("comparison"),
+    task: Task = "auto",
+    model: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--model",
+            help="A recipe to compare, by name or path; may be repeated. The report is the first one's.",
+            metavar="RECIPE",
+            show_default=", ".join(ENTRANTS),
+        ),
+    ] = None,
+    inference: Inference = None,
+    settings: Settings = None,
+    test_fraction: Annotated[
+        float, typer.Option("--test-fraction", help="The share of the rows that is held out to score on.")
+    ] = 0.2,
+    seed: Seed = 0,
+    force: Force = False,
+) -> None:
+    """Compare the hypernetwork posterior with a mean-field and a low-rank Gaussian one.
+
+    Holds out rows at random, fits each posterior to the others, scores all on the held-out rows, and writes
+    the first one's report with the scores of the rest beside it.
+
+    **Examples**
+
+            bayeshyper compare houses.csv --target price
+            bayeshyper compare houses.csv --target price --model mlp --model my-model.toml
+    """
+    if not 0 < test_fraction < 1:
+        raise DataError(
+            f"Got --test-fraction {test_fraction:g}, expected a share between 0 and 1, such as 0.2."
+        )
+    check_folder(output, force=force)
+    changes = overrides(settings)
+    from bayeshyper.data import infer_task, read_table, split_target
+
+    X, y = split_target(read_table(data), target)
+    split = hold_out(X, y, infer_task(y) if task == "auto" else task, fraction=test_fraction, seed=seed)
+    entries = [
+        enter(name, split, inference=inference, settings=changes, seed=seed) for name in model or ENTRANTS
+    ]
+    say(f"A {split.task} of {target}: fitted to {len(split.y):,} rows, scored on {len(split.y_test):,}.")
+    show(standings(entries))
+    for sentence in differences(entries):
+        say(sentence)
+    with filled_folder(output) as folder:
+        write_contest(folder, entries, title=f"{target} in {data.name}")
+    say(f"Wrote {output / 'report.html'}.")

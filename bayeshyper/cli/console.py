@@ -1,0 +1,30 @@
+"""What is printed, and where: results to standard output, all else to standard error."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.text import Text
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+__all__ = ["complain", "say", "show"]
+
+STYLES = {"Error": "bold red", "Warning": "bold yellow", "Interrupted": "bold yellow"}
+
+
+def say(sentence: str) -> None:
+    """Print a result as plain text; a long line is left to the terminal to wrap."""
+    Console().print(Text(sentence), soft_wrap=True)
+
+
+def show(table: Table) -> None:
+    """Print a table."""
+    Console().print(table)
+
+
+def complain(kind: str, sentence: str) -> None:
+    """Print one sentence to standard error, headed by what it is."""
+    Console(stderr=True).print(Text(f"{kind}: ", STYLES[kind]) + Text(sentence), soft_wrap=True)

@@ -1,0 +1,117 @@
+"""Where results go: checked before the work starts, and written whole or not at all."""
+
+from __future__ import annotations
+
+import io
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bayeshyper.errors import DataError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["check_file", "check_folder", "check_table", "filled_folder", "write_table"]
+
+SEPARATORS = {".csv": ",", ".tsv": "\t", ".csv.gz": ",", ".tsv.gz": "\t"}
+PARQUET = (".parquet", ".pq")
+# Excel and others run a cell that opens with one of these.
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+
+
+def check_file(path: Path, *inputs: Path, force: bool) -> None:
+    """Refuse an output that exists, cannot be written, or is one of the inputs."""
+    if path.is_dir():
+        raise DataError(f"The output {path} is a folder: give the path of a file.")
+    if not path.parent.is_dir():
+        raise DataError(f"There is no folder {path.parent} for the output {path.name}: make it first.")
+    if not os.access(path.parent, os.W_OK):
+        raise DataError(f"The folder {path.parent} cannot be written to: give another --output.")
+    if not path.exists():
+        return
+    if any(path.samefile(given) for given in inputs if given.exists()):
+        raise DataError(f"The output {path} is an input too: give another --output.")
+    if not force:
+        raise DataError(f"{path} exists already: give another --output, or --force to replace it.")
+
+
+def check_table(path: Path, *inputs: Path, force: bool) -> None:
+    """`check_file`, for a file whose ending says how the table is written."""
+    if not path.name.lower().endswith((*SEPARATORS, *PARQUET)):
+        endings = ", ".join([*SEPARATORS, *PARQUET])
+        raise DataError(f"The output {path} has none of the endings {endings}: give one, to say the format.")
+    check_file(path, *inputs, force=force)
+
+
+def check_folder(path: Path, *, force: bool) -> None:
+    """Refuse an output folder that holds something already, or that is no folder."""
+    if path.exists() and not path.is_dir():
+        raise DataError(f"The output {path} is a file: give the path of a folder.")
+    if path.is_dir() and any(path.iterdir()) and not force:
+        raise DataError(
+            f"The folder {path} is not empty: give another --output, or --force to write into it."
+        )
+    standing = next(folder for folder in (path.absolute(), *path.absolute().parents) if folder.exists())
+    if not (standing.is_dir() and os.access(standing, os.W_OK)):
+        raise DataError(f"{standing} cannot be written to: give another --output.")
+
+
+def write_table(frame: pd.DataFrame, path: Path) -> None:
+    """Write a table in the format of its ending, atomically.
+
+    In text, a cell that a spreadsheet would run as a formula gets an apostrophe in front.
+    """
+    from bayeshyper.files import write_atomically
+
+    buffer = io.BytesIO()
+    name = path.name.lower()
+    if name.endswith(PARQUET):
+        frame.to_parquet(buffer, index=False)
+    else:
+        separator = next(separator for ending, separator in SEPARATORS.items() if name.endswith(ending))
+        _escaped(frame).to_csv(
+            buffer, sep=separator, index=False, compression="gzip" if name.endswith(".gz") else None
+        )
+    write_atomically(path, buffer.getvalue())
+
+
+@contextmanager
+def filled_folder(path: Path) -> Iterator[Path]:
+    """A new folder to fill; when the block ends well, its files move to ``path``."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as temporary:
+        fresh = Path(temporary) / path.name
+        fresh.mkdir()
+        yield fresh
+        if not path.exists():
+            fresh.rename(path)
+            return
+        for file in sorted(fresh.rglob("*")):
+            destination = path / file.relative_to(fresh)
+            if file.is_dir():
+                destination.mkdir(exist_ok=True)
+            else:
+                shutil.move(file, destination)
+
+
+def _escaped(frame: pd.DataFrame) -> pd.DataFrame:
+    return frame.rename(columns=_escape).map(_escape)
+
+
+def _escape(cell: object) -> object:
+    if not isinstance(cell, str) or not cell.startswith(FORMULA_STARTS) or _is_number(cell):
+        return cell
+    return f"'{cell}"
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
