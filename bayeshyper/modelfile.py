@@ -58,7 +58,7 @@ def read_model_file(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
             version = header["version"]
             if header["format"] != FORMAT:
                 raise KeyError(FORMAT)
-            if not isinstance(version, int) or version > VERSION:
+            if not isinstance(version, int) or not 1 <= version <= VERSION:
                 raise ModelFileError(
                     f"{path} has format version {version}, but this bayeshyper reads up to {VERSION}; "
                     "update bayeshyper."

@@ -109,6 +109,7 @@ class Hypernetwork(nn.Module):
             gain=settings.gain,
         )
         self.reset_parameters()
+        self.to(mean)  # all of it in the type, and on the device, of the weights it makes
 
     def reset_parameters(self, generator: torch.Generator | None = None) -> None:
         """Start trunk, head and output noise afresh; the mean weights stay."""
@@ -162,7 +163,6 @@ class Hypernetwork(nn.Module):
     def member(self, index: int) -> Hypernetwork:
         """One member alone, as a hypernetwork of its own (a copy)."""
         alone = Hypernetwork(self.mean[index : index + 1], self.unit, self.settings)
-        alone = alone.to(self.mean.dtype)
         state = {
             name: tensor[index : index + 1] if name != "unit" else tensor
             for name, tensor in self.state_dict().items()

@@ -110,8 +110,8 @@ class Target(nn.Module):
             torch.randn(
                 (groups, draws, len(x), call.out_features),
                 generator=conditional.generator,
-                dtype=x.dtype,
-                device=x.device,
+                dtype=weights.dtype,  # x may hold integers
+                device=weights.device,
             )
             for call in calls
         ]
