@@ -1,10 +1,10 @@
 """Hypernetworks as implicit posteriors: uncertainty-aware regressors and classifiers.
 
-    >>> from bayeshyper import HyperRegressor
-    >>> from sklearn.datasets import load_diabetes
-    >>> X, y = load_diabetes(return_X_y=True, as_frame=True)
-    >>> model = HyperRegressor(random_state=0, settings={"optimizer.steps": 200}).fit(X, y)
-    >>> mean, std = model.predict(X, return_std=True)
+>>> from bayeshyper import HyperRegressor
+>>> from sklearn.datasets import load_diabetes
+>>> X, y = load_diabetes(return_X_y=True, as_frame=True)
+>>> model = HyperRegressor(random_state=0, settings={"optimizer.steps": 200}).fit(X, y)
+>>> mean, std = model.predict(X, return_std=True)
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from bayeshyper.prediction import PredictiveDistribution, WeightEnsemble
 
 __all__ = [
-    "BayesianModel",
     "BayeshyperError",
+    "BayesianModel",
     "DataError",
     "DataWarning",
     "HyperClassifier",

@@ -9,7 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from bayeshyper.hypernets import Hypernetwork, HypernetworkSettings
+from bayeshyper.errors import RecipeError
+from bayeshyper.hypernets import HypernetworkSettings
 from bayeshyper.inference import (
     ENTROPIES,
     ImplicitGuide,
@@ -96,7 +97,8 @@ def initial_means(model: BayesianModel, members: int, seed: int) -> Tensor:
                         reset()
         parameters = dict(network.named_parameters())
         row = model.prior.loc.clone()
-        weights = model.target.spec.flatten({name: parameters[name].detach() for name in model.target.spec.names})
+        chosen = {name: parameters[name].detach() for name in model.target.spec.names}
+        weights = model.target.spec.flatten(chosen)
         row[: len(weights)] = weights
         rows.append(row)
     return torch.stack(rows)
@@ -110,9 +112,11 @@ def _build_likelihood(table: Recipe, classes: int | None) -> Likelihood:
         family = "gaussian" if classes is None else "bernoulli" if classes == 2 else "categorical"
     if LIKELIHOODS[family].task != task:
         fitting = [name for name, kind in LIKELIHOODS.items() if kind.task == task]
-        raise ValueError(f"The likelihood {family!r} is not for {task}; choose one of {', '.join(fitting)}.")
+        raise RecipeError(f"The likelihood {family!r} is not for {task}; choose one of {', '.join(fitting)}.")
     if family == "categorical":
         options["n_classes"] = classes
     elif family == "bernoulli" and classes != 2:
-        raise ValueError(f"The likelihood 'bernoulli' takes two classes, got {classes}; choose 'categorical'.")
+        raise RecipeError(
+            f"Got {classes} classes for the likelihood 'bernoulli', expected 2; use 'categorical'."
+        )
     return LIKELIHOODS[family](**options)

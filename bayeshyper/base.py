@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from bayeshyper.assembly import build_guide, build_model, build_settings
 from bayeshyper.data import TableEncoder, Task, as_features, check_rows, check_target
 from bayeshyper.diagnostics import Audit, audit, evaluate, to_arviz
-from bayeshyper.errors import ModelFileError
+from bayeshyper.errors import ModelFileError, RecipeError
 from bayeshyper.inference import History, fit, take_holdout
 from bayeshyper.modelfile import read_model_file, write_model_file
 from bayeshyper.prediction import PredictiveDistribution, WeightEnsemble
@@ -33,7 +33,7 @@ Array = NDArray[np.float64]
 Recipe = str | os.PathLike[str] | Mapping[str, Any]
 
 
-class HyperEstimator(BaseEstimator):  # type: ignore[misc]
+class HyperEstimator(BaseEstimator):
     """The base of `HyperRegressor` and `HyperClassifier`; they add what their target needs."""
 
     _task: ClassVar[Task]
@@ -97,8 +97,8 @@ class HyperEstimator(BaseEstimator):  # type: ignore[misc]
         """Fit the posterior to a table.
 
         Args:
-            X: ``(N, columns)``, a DataFrame (numbers, booleans, categories, dates; missing values are fine) or
-                an array of numbers (NaN means missing).
+            X: ``(N, columns)``, a DataFrame (numbers, booleans, categories, dates; missing values are fine)
+                or an array of numbers (NaN means missing).
             y: ``(N,)``, numbers for a regressor, class labels for a classifier.
 
         Raises:
@@ -142,12 +142,15 @@ class HyperEstimator(BaseEstimator):  # type: ignore[misc]
     def _assemble(self, recipe: dict[str, Any], inference: dict[str, Any], features: int, seed: int) -> None:
         """Build model and guide, untrained, from resolved recipes."""
         self.recipe_, self.inference_recipe_ = recipe, inference
-        self.settings_ = build_settings(inference)
         self.n_encoded_ = features
-        self._model = build_model(
-            recipe, rows=1, features=features, classes=self._n_classes, network=self.network, seed=seed
-        )
-        self._guide = build_guide(self._model, recipe, self.settings_, seed=seed)
+        try:
+            self.settings_ = build_settings(inference)
+            self._model = build_model(
+                recipe, rows=1, features=features, classes=self._n_classes, network=self.network, seed=seed
+            )
+            self._guide = build_guide(self._model, recipe, self.settings_, seed=seed)
+        except ValueError as error:  # a value of the right type that makes no sense, such as steps = -1
+            raise RecipeError(f"In the recipe or settings: {error}") from error
 
     def _train(self, x: Tensor, t: Tensor, heldout: tuple[Tensor, Tensor] | None, seed: int) -> None:
         self._model.num_data = self.n_rows_ = len(x)
@@ -171,7 +174,7 @@ class HyperEstimator(BaseEstimator):  # type: ignore[misc]
 
     @torch.no_grad()
     def _draw_once(self, seed: int) -> Tensor:
-        """The weights that all predictions use, ``(S, D)``: equally many of each member, one after the other."""
+        """The weights that all predictions use, ``(S, D)``: equally many of each member, in their order."""
         hypernetwork = self._guide.hypernetwork
         per_member = -(-self.n_draws // hypernetwork.members)
         generator = torch.Generator().manual_seed(seed)
@@ -181,9 +184,9 @@ class HyperEstimator(BaseEstimator):  # type: ignore[misc]
     # -- what the posterior says ------------------------------------------------------------------------
 
     def predictive(self, X: Any) -> PredictiveDistribution:
-        """The whole predictive distribution of each row: mean, std, quantiles, probabilities, samples …
+        """The whole predictive distribution of each row: mean, std, quantiles, probabilities, samples.
 
-        It uses weights drawn once at the end of the fit, in float64: the same row always gets the same answer.
+        It uses weights drawn once at the end of the fit, in float64: a row always gets the same answer.
         """
         check_is_fitted(self)
         table = validate_data(self, as_features(X), reset=False, skip_check_array=True)
@@ -231,7 +234,8 @@ class HyperEstimator(BaseEstimator):  # type: ignore[misc]
         Returns:
             The path of ``report.html``.
         """
-        from bayeshyper.report import write_report  # loads matplotlib, which fit and predict need not wait for
+        # Loads matplotlib, which fit and predict need not wait for.
+        from bayeshyper.report import write_report
 
         evaluation = evaluate(self.predictive(X), y)
         audited = self.audit() if self._audit or self._training else None
@@ -239,7 +243,7 @@ class HyperEstimator(BaseEstimator):  # type: ignore[misc]
         return write_report(Path(folder), evaluation, about=about, audit=audited, history=self.history_)
 
     def to_arviz(self, X: Any, y: ArrayLike, *, var_names: tuple[str, ...] = (), seed: int = 0) -> Any:
-        """The posterior as ArviZ takes it; the restarts are the chains. See `bayeshyper.diagnostics.to_arviz`."""
+        """The posterior as ArviZ takes it, see `bayeshyper.diagnostics.to_arviz`; restarts are the chains."""
         predictive = self.predictive(X)
         ensemble = WeightEnsemble(self._draws, self._model.spec, self._model.target)
         members = self._guide.hypernetwork.members
@@ -251,11 +255,11 @@ class HyperEstimator(BaseEstimator):  # type: ignore[misc]
         rows = f"{self.n_rows_:,} rows fitted"
         if self.n_heldout_:
             rows += f", {self.n_heldout_:,} held out for early stopping"
-        hypernetwork = self._guide.hypernetwork
+        hypernetwork, target = self._guide.hypernetwork, self._model.target
         return {
             "estimator": type(self).__name__,
             "data": f"{rows}; {self.n_features_in_} columns, encoded as {self.n_encoded_} inputs",
-            "network": f"{type(self._model.target.network).__name__}, {self._model.target.spec.size:,} weights",
+            "network": f"{type(target.network).__name__}, {target.spec.size:,} weights",
             "likelihood": repr(self._model.likelihood),
             "prior": type(self._model.prior).__name__,
             "posterior": repr(hypernetwork.settings),
@@ -312,7 +316,7 @@ class HyperEstimator(BaseEstimator):  # type: ignore[misc]
 
         Args:
             path: The file.
-            network: The user's own module, if it was fitted with one (its architecture; weights do not matter).
+            network: The user's own module, if it was fitted with one; only its architecture matters.
 
         Raises:
             FileNotFoundError: There is no such file.

@@ -19,7 +19,7 @@ from bayeshyper.modelfile import read_model_file
 __all__ = ["HyperClassifier", "HyperRegressor", "load"]
 
 
-class HyperRegressor(RegressorMixin, HyperEstimator):  # type: ignore[misc]
+class HyperRegressor(RegressorMixin, HyperEstimator):
     """A regressor with honest uncertainty: a hypernetwork posterior over a network's weights.
 
     Inputs and targets are standardised inside; everything that comes out is in the target's own units.
@@ -28,7 +28,7 @@ class HyperRegressor(RegressorMixin, HyperEstimator):  # type: ignore[misc]
         model: A model recipe: the name of a ready-made one, the path of a TOML file, or a dict.
             ``"mean-field"`` and ``"low-rank"`` are baselines in the same family.
         inference: An inference recipe likewise; None takes the one that the model recipe names.
-        settings: Dotted overrides of either, such as ``{"hypernetwork.noise_dim": 8, "optimizer.steps": 500}``.
+        settings: Dotted overrides of either: ``{"hypernetwork.noise_dim": 8, "optimizer.steps": 500}``.
         network: An ``nn.Module`` of your own instead of the recipe's network; it is copied, never touched.
         n_members: Independent restarts mixed into one posterior; None takes the recipe's ``members``.
         n_draws: Weight vectors drawn at the end of the fit, which all predictions use.
@@ -80,7 +80,7 @@ class HyperRegressor(RegressorMixin, HyperEstimator):  # type: ignore[misc]
         self._scaler = TargetScaler(mean=record["mean"], scale=record["scale"])
 
 
-class HyperClassifier(ClassifierMixin, HyperEstimator):  # type: ignore[misc]
+class HyperClassifier(ClassifierMixin, HyperEstimator):
     """A classifier with honest probabilities: a hypernetwork posterior over a network's weights.
 
     Args: as for `HyperRegressor`.
@@ -147,6 +147,7 @@ def load(path: str | Path, network: nn.Module | None = None) -> HyperRegressor |
     }
     if record.get("estimator") not in kinds:
         raise ModelFileError(
-            f"{path} holds a {record.get('estimator')!r}, expected one of {', '.join(kinds)}; update bayeshyper."
+            f"{path} holds a {record.get('estimator')!r}, expected one of {', '.join(kinds)}; "
+            "update bayeshyper."
         )
     return kinds[record["estimator"]].load(path, network=network)

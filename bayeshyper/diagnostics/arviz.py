@@ -9,8 +9,8 @@ import arviz
 import numpy as np
 from numpy.typing import NDArray
 
-from bayeshyper.version import __version__
 from bayeshyper.prediction import PredictiveDistribution, WeightEnsemble
+from bayeshyper.version import __version__
 
 __all__ = ["to_arviz"]
 
@@ -94,4 +94,5 @@ def _from_groups(
         tree = arviz.from_dict(groups, coords=dict(coords), dims=dict(dims))
         tree.attrs.update(attrs)
         return tree
-    return arviz.from_dict(**groups, coords=dict(coords), dims=dict(dims), attrs=dict(attrs))
+    options: dict[str, Any] = {**groups, "coords": dict(coords), "dims": dict(dims), "attrs": dict(attrs)}
+    return arviz.from_dict(**options)

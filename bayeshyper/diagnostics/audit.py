@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -15,7 +15,7 @@ from bayeshyper.models import BayesianModel, Conditional
 
 __all__ = ["Audit", "audit"]
 
-# The linearised entropy may leave the sandwich by this much, beside two standard errors, before it is flagged.
+# How far outside the sandwich, beyond two standard errors, the linearised entropy is flagged.
 TOLERANCE_NATS = 0.5
 
 
@@ -142,7 +142,7 @@ def _audit_member(
         numbers[f"entropy_{name}_error"] = error
         numbers[f"elbo_{name}"] = noise_entropy + information + joint
         numbers[f"elbo_{name}_error"] = math.hypot(error, joint_error)
-    return Audit(**numbers)
+    return Audit(**cast("dict[str, Any]", numbers))
 
 
 def _expected_log_joint(
@@ -153,7 +153,7 @@ def _expected_log_joint(
     conditional = Conditional(made.mean, made.scale)
     weights = made.weights[0]
     weights.conditional = conditional  # type: ignore[attr-defined]
-    total = model.prior().log_prob(weights).double()
+    total: Tensor = model.prior().log_prob(weights).double()
     del weights.conditional  # type: ignore[attr-defined]
     for rows_x, rows_y in zip(x.split(2048), y.split(2048), strict=True):
         parts = [model.log_likelihood(part, rows_x, rows_y).double().sum(1) for part in weights.split(64)]

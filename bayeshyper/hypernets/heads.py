@@ -27,7 +27,7 @@ class Head(Protocol):
         ...
 
     def project(self, offsets: Tensor, precision: Tensor) -> Tensor:
-        """AᵀΣ⁻¹u in float64, ``(M, S, k)``, for offsets u ``(M, S, D)``: sufficient for z (DESIGN section 3)."""
+        """AᵀΣ⁻¹u in float64, ``(M, S, k)``, for offsets u ``(M, S, D)``: sufficient for z."""
         ...
 
 

@@ -133,13 +133,16 @@ class Hypernetwork(nn.Module):
             generator: Where the noise comes from; None is torch's global generator.
             with_jacobian: Whether the draw's entropy will be asked for.
         """
-        noise = {"generator": generator, "dtype": self.mean.dtype, "device": self.mean.device}
-        z = torch.randn(self.members, draws, self.trunk.noise_dim, **noise)
+        z = self._noise(draws, self.trunk.noise_dim, generator)
         features, jacobian = self.trunk.with_jacobian(z) if with_jacobian else (self.trunk(z), None)
         mean = torch.addcmul(self.mean.unsqueeze(1), self.unit, self.head(features))
         scale = (self.unit * self.output_noise).unsqueeze(1)
-        weights = torch.addcmul(mean, scale, torch.randn(mean.shape, **noise))
+        weights = torch.addcmul(mean, scale, self._noise(draws, self.size, generator))
         return WeightDraw(weights, mean, scale, jacobian)
+
+    def _noise(self, draws: int, width: int, generator: torch.Generator | None) -> Tensor:
+        shape = (self.members, draws, width)
+        return torch.randn(shape, generator=generator, dtype=self.mean.dtype, device=self.mean.device)
 
     @torch.no_grad()
     def sample(self, n: int, *, generator: torch.Generator | None = None) -> Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -44,8 +45,7 @@ class Trunk(nn.Module):
         self.hidden = tuple(hidden) if noise_dim else ()
         widths = [noise_dim, *self.hidden]
         self.weights = nn.ParameterList(
-            nn.Parameter(torch.empty(members, fan_out, fan_in))
-            for fan_in, fan_out in zip(widths[:-1], widths[1:], strict=True)
+            nn.Parameter(torch.empty(members, fan_out, fan_in)) for fan_in, fan_out in pairwise(widths)
         )
         self.biases = nn.ParameterList(nn.Parameter(torch.empty(members, 1, width)) for width in self.hidden)
         self.features = (self.hidden[-1] if self.hidden else 0) + noise_dim

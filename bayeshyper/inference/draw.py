@@ -16,10 +16,11 @@ from bayeshyper.models import Conditional
 
 __all__ = ["EntropyEstimator", "ImplicitDraw"]
 
+Shape = torch.Size | list[int] | tuple[int, ...]
 EntropyEstimator = Callable[[Hypernetwork, WeightDraw], Tensor]
 
 
-class ImplicitDraw(TorchDistribution):  # type: ignore[misc]
+class ImplicitDraw(TorchDistribution):
     """Draws weights from a hypernetwork; knows the log density of its own draw alone.
 
     The log density is −(entropy estimate) at that draw, whose mean over draws is −H[q]: what an ELBO
@@ -50,24 +51,24 @@ class ImplicitDraw(TorchDistribution):  # type: ignore[misc]
         batch_shape: torch.Size = torch.Size(),  # noqa: B008
     ) -> None:
         self.hypernetwork = hypernetwork
-        self.entropy = entropy
+        self.estimator = entropy
         self.generator = generator
         self.local = local
         self._value: Tensor | None = None
         self._log_density: Tensor | None = None
         super().__init__(batch_shape, torch.Size((hypernetwork.size,)), validate_args=False)
 
-    def expand(self, batch_shape: torch.Size, _instance: ImplicitDraw | None = None) -> ImplicitDraw:
+    def expand(self, batch_shape: Shape, _instance: ImplicitDraw | None = None) -> ImplicitDraw:
         """An undrawn copy: an eager value would give S identical particles."""
         return ImplicitDraw(
             self.hypernetwork,
-            self.entropy,
+            self.estimator,
             generator=self.generator,
             local=self.local,
             batch_shape=torch.Size(batch_shape),
         )
 
-    def rsample(self, sample_shape: torch.Size = torch.Size()) -> Tensor:  # noqa: B008
+    def rsample(self, sample_shape: Shape = ()) -> Tensor:
         """Draw ``(*sample_shape, *batch_shape, D)``; members are drawn from equally often."""
         shape = torch.Size(sample_shape) + self.batch_shape
         n = math.prod(shape)
@@ -75,7 +76,9 @@ class ImplicitDraw(TorchDistribution):  # type: ignore[misc]
         scored = poutine.get_mask() is not False  # under Predictive nobody asks for the density
         draw = self.hypernetwork.draw(-(-n // members), generator=self.generator, with_jacobian=scored)
         weights, conditional = draw.weights, Conditional(draw.mean, draw.scale, self.generator)
-        log_density = -self.entropy(self.hypernetwork, draw) if scored else weights.new_zeros(weights.shape[:2])
+        log_density = weights.new_zeros(weights.shape[:2])
+        if scored:
+            log_density = -self.estimator(self.hypernetwork, draw)
         if n % members:
             weights, conditional, log_density = self._choose(n, weights, conditional, log_density)
         value = weights.reshape(*shape, self.hypernetwork.size)
@@ -104,7 +107,7 @@ class ImplicitDraw(TorchDistribution):  # type: ignore[misc]
         """
         if self._value is None or self._log_density is None or value is not self._value:
             raise ValueError(
-                "Got a weight vector that this draw did not make; an implicit posterior knows the log density "
-                "of its own draws only. Use bayeshyper.diagnostics.audit for bounds on it."
+                "Got a weight vector that this draw did not make, expected its own; an implicit posterior "
+                "knows no other density while training. Use bayeshyper.inference.log_density for any weights."
             )
         return self._log_density

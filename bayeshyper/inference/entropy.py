@@ -61,7 +61,8 @@ def linearized_information(gram: Tensor, jacobian: Tensor) -> Tensor:
     inner = jacobian.mT @ (gram.unsqueeze(1) @ jacobian)
     inner = inner + torch.eye(inner.shape[-1], dtype=inner.dtype, device=inner.device)
     factor, _ = torch.linalg.cholesky_ex(inner)
-    return factor.diagonal(dim1=-2, dim2=-1).log().sum(-1)
+    information: Tensor = factor.diagonal(dim1=-2, dim2=-1).log().sum(-1)
+    return information
 
 
 ENTROPIES: dict[str, EntropyEstimator] = {"linearized": linearized_entropy}

@@ -21,7 +21,7 @@ __all__ = ["ImplicitGuide"]
 
 
 class ImplicitGuide(nn.Module):
-    """The implicit posterior q(θ) of a `BayesianModel`, for ``SVI(model, guide, …)`` or ``elbo(model, guide)``.
+    """The implicit posterior q(θ) of a `BayesianModel`, for ``SVI(model, guide, …)``, ``elbo(model, guide)``.
 
     Args:
         model: The model whose site ``"weights"`` it guides; its particles and KL weight hold here too.

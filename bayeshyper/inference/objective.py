@@ -7,6 +7,7 @@ import threading
 from dataclasses import dataclass
 
 from pyro import poutine
+from pyro.poutine.util import prune_subsample_sites
 from torch import Tensor
 
 from bayeshyper.errors import TrainingDiverged
@@ -67,6 +68,7 @@ def elbo_terms(model: BayesianModel, guide: ImplicitGuide, x: Tensor, y: Tensor)
     with _pyro_stack:
         guide_trace = poutine.trace(guide.draw).get_trace()
         model_trace = poutine.trace(poutine.replay(model, trace=guide_trace)).get_trace(x, y)
+        model_trace = prune_subsample_sites(model_trace)
         model_trace.compute_log_prob()
         guide_trace.compute_log_prob()
     return ElboTerms(

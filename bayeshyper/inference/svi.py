@@ -139,7 +139,7 @@ def clip_gradients(hypernetwork: nn.Module, limit: float, step: int) -> None:
         TrainingDiverged: A gradient is not finite.
     """
     gradients = [p.grad for p in hypernetwork.parameters() if p.grad is not None]
-    squares = torch.stack([g.flatten(1).square().sum(1) if g.numel() else g.new_zeros(len(g)) for g in gradients])
+    squares = torch.stack([g.flatten(1).square().sum(1) for g in gradients if g.numel()])
     norms = squares.sum(0).sqrt()
     if not bool(torch.isfinite(norms).all()):
         raise TrainingDiverged("gradient", step)
@@ -214,4 +214,3 @@ def take_holdout(
         return None
     order = torch.randperm(rows, generator=generator)
     return order[held:].sort().values, order[:held].sort().values
-

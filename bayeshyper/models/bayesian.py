@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from typing import Any
 
 import pyro
 import torch
@@ -55,6 +57,7 @@ class BayesianModel(nn.Module):
         particles: int | None = None,
     ) -> None:
         super().__init__()
+        self._plate: Any = None
         if num_data < 1:
             raise ValueError(f"Got num_data = {num_data}, expected the number of training rows.")
         self.target = target
@@ -63,8 +66,19 @@ class BayesianModel(nn.Module):
         prior.build(self.spec, target.initial(), likelihood.latents)
         self.prior = prior
         self.num_data = num_data
-        self.particles = particles
         self.kl_weight = 1.0
+        self.particles = particles
+
+    @property
+    def particles(self) -> int | None:
+        """Weight draws per step, or None."""
+        return self._particles
+
+    @particles.setter
+    def particles(self, particles: int | None) -> None:
+        self._particles = particles
+        # Made once: a plate costs about as much to make as the prior does to score.
+        self._plate = None if particles is None else pyro.plate("particles", particles, dim=-2)
 
     def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         """Declare the sites for a batch ``x (B, …)`` and, where observed, ``y (B,)``."""
@@ -72,17 +86,19 @@ class BayesianModel(nn.Module):
             with poutine.scale(scale=self.kl_weight):
                 weights = pyro.sample("weights", self.prior())
             outputs = self.predictive(weights, x)
-            with pyro.plate("data", self.num_data, subsample_size=len(x), dim=-1):
-                observed: Tensor = pyro.sample("obs", outputs, obs=y)
+            # The rows are given: left to itself, a plate would draw N random indices, and drop them.
+            rows = torch.arange(len(x), device=x.device)
+            with pyro.plate("data", self.num_data, subsample=rows, dim=-1):
+                observed: Tensor = pyro.sample("obs", outputs, obs=y)  # type: ignore[arg-type]
         return observed
 
     @contextmanager
     def particle_plate(self) -> Iterator[None]:
         """The plate of the model's own particles, scaled so that they average; shared with the guide."""
         with ExitStack() as stack:
-            if self.particles is not None:
-                stack.enter_context(pyro.plate("particles", self.particles, dim=-2))
-                stack.enter_context(poutine.scale(scale=1.0 / self.particles))
+            if self._particles is not None:
+                stack.enter_context(self._plate)
+                stack.enter_context(poutine.scale(scale=1.0 / self._particles))
             yield
 
     def predictive(self, weights: Tensor, x: Tensor) -> Distribution:
@@ -103,7 +119,7 @@ class BayesianModel(nn.Module):
         flat = weights.reshape(-1, self.spec.size)[:, : self.target.spec.size]
         conditional = getattr(weights, "conditional", None)
         if conditional is None:
-            outputs = self.target(flat, x)
+            outputs: Tensor = self.target(flat, x)
         else:
             outputs = self.target.forward_local(flat, conditional, x)
         if outputs.shape[2:] != (self.likelihood.n_outputs,):
@@ -129,7 +145,7 @@ class BayesianModel(nn.Module):
     def log_predictive(self, weights: Tensor, x: Tensor, y: Tensor) -> Tensor:
         """The log predictive density log (1/S) Σ_s p(y_n | x_n, θ_s), ``(N,)`` for weights ``(S, D)``."""
         log_likelihood = self.log_likelihood(weights, x, y)
-        return torch.logsumexp(log_likelihood, dim=0) - torch.log(torch.tensor(float(len(weights))))
+        return torch.logsumexp(log_likelihood, dim=0) - math.log(len(weights))
 
 
 def _lead(weights: Tensor) -> torch.Size:

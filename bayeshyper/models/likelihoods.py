@@ -129,7 +129,7 @@ class StudentT(Likelihood):
         return _StudentT(df.expand_as(loc), loc, scale.expand_as(loc), validate_args=False)
 
 
-class _StudentT(dist.StudentT):  # type: ignore[misc]
+class _StudentT(dist.StudentT):
     """Student's t with the distribution function that torch lacks (no gradient)."""
 
     def cdf(self, value: Tensor) -> Tensor:
@@ -149,7 +149,8 @@ class Bernoulli(Likelihood):
 
     def distribution(self, outputs: Tensor, latents: Mapping[str, Tensor]) -> Distribution:
         """Bernoulli with batch shape ``(…, N)``."""
-        return dist.Bernoulli(logits=outputs[..., 0], validate_args=False)
+        result: Distribution = dist.Bernoulli(logits=outputs[..., 0], validate_args=False)
+        return result
 
 
 class Categorical(Likelihood):

@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F  # noqa: N812
+from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
 __all__ = ["LinearCall", "LocalReparameterization", "find_linear_calls"]
@@ -51,10 +51,10 @@ class _Recorder(TorchFunctionMode):
                 self.uses[name] += 1
         if func is F.linear:
             inputs, weight, bias = _linear_arguments(*args, **kwargs)
-            name = self.names.get(id(weight))
-            if name is not None and inputs.dim() == 2:
+            weight_name = self.names.get(id(weight))
+            if weight_name is not None and inputs.dim() == 2:
                 bias_name = None if bias is None else self.names.get(id(bias))
-                self.calls.append(LinearCall(name, bias_name, weight.shape[0]))
+                self.calls.append(LinearCall(weight_name, bias_name, weight.shape[0]))
         return func(*args, **kwargs)
 
     def _named(self, values: Sequence[Any]) -> list[str]:

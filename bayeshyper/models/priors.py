@@ -13,6 +13,8 @@ from torch.distributions import constraints
 from .likelihoods import Latent
 from .spec import WeightPiece, WeightSpec
 
+Shape = torch.Size | list[int] | tuple[int, ...]
+
 __all__ = ["PRIORS", "FanInPrior", "FlatNormal", "NormalPrior", "Prior"]
 
 
@@ -109,7 +111,7 @@ def _check_positive(name: str, value: float) -> None:
         raise ValueError(f"Got {name} = {value}, expected a positive number.")
 
 
-class FlatNormal(TorchDistribution):  # type: ignore[misc]
+class FlatNormal(TorchDistribution):
     """Independent Normals over a flat vector, as one fused distribution.
 
     ``Normal(loc, scale).to_event(1)`` is 4–5 times dearer to build and score (notes/pyro.md 2). Where the
@@ -133,13 +135,13 @@ class FlatNormal(TorchDistribution):  # type: ignore[misc]
         self.loc, self.scale = loc, scale
         super().__init__(batch_shape, loc.shape, validate_args=False)
 
-    def expand(self, batch_shape: torch.Size, _instance: FlatNormal | None = None) -> FlatNormal:
+    def expand(self, batch_shape: Shape, _instance: FlatNormal | None = None) -> FlatNormal:
         """The same prior for a batch of weight vectors."""
         return FlatNormal(self.loc, self.scale, torch.Size(batch_shape))
 
-    def rsample(self, sample_shape: torch.Size = torch.Size()) -> Tensor:  # noqa: B008
+    def rsample(self, sample_shape: Shape = ()) -> Tensor:
         """Draw ``(*sample_shape, *batch_shape, D)``."""
-        shape = self._extended_shape(sample_shape)
+        shape = self._extended_shape(torch.Size(sample_shape))
         return self.loc + self.scale * torch.randn(shape, dtype=self.loc.dtype, device=self.loc.device)
 
     def log_prob(self, value: Tensor) -> Tensor:
@@ -147,10 +149,12 @@ class FlatNormal(TorchDistribution):  # type: ignore[misc]
         conditional = getattr(value, "conditional", None)
         constant = self.loc.shape[-1] * 0.5 * math.log(2 * math.pi) + self.scale.log().sum()
         if conditional is None:
-            return -0.5 * ((value - self.loc) / self.scale).square().sum(-1) - constant
+            exact: Tensor = -0.5 * ((value - self.loc) / self.scale).square().sum(-1) - constant
+            return exact
         squares = ((conditional.mean - self.loc) / self.scale).square().sum(-1)
         spread = (conditional.scale / self.scale).square().sum(-1)
-        return (-0.5 * (squares + spread) - constant).reshape(value.shape[:-1])
+        expected: Tensor = (-0.5 * (squares + spread) - constant).reshape(value.shape[:-1])
+        return expected
 
 
 PRIORS: dict[str, type[Prior]] = {"normal": NormalPrior, "fan-in": FanInPrior}

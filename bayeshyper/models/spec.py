@@ -104,15 +104,15 @@ class WeightSpec:
                 f"Got {flat.shape[-1]} weights, expected D = {self.size}; "
                 "pass a tensor whose last dimension is the spec's size."
             )
-        return {
-            piece.name: flat[..., piece.slice].reshape(flat.shape[:-1] + piece.shape) for piece in self
-        }
+        return {piece.name: flat[..., piece.slice].reshape(flat.shape[:-1] + piece.shape) for piece in self}
 
     def flatten(self, tensors: Mapping[str, Tensor]) -> Tensor:
         """Lay named tensors of shape ``(…, *shape)`` end to end as ``(…, D)``."""
         missing = [name for name in self._pieces if name not in tensors]
         if missing:
-            raise ValueError(f"Expected a tensor for {missing[0]!r}, got none; pass all of {list(self.names)}.")
+            raise ValueError(
+                f"Got no tensor for {missing[0]!r}, expected one for each of {list(self.names)}."
+            )
         rows = []
         for piece in self:
             tensor = tensors[piece.name]
@@ -126,5 +126,5 @@ class WeightSpec:
 
     def __repr__(self) -> str:
         width = max((len(name) for name in self._pieces), default=4)
-        rows = [f"  {piece.name:<{width}}  {str(piece.shape):<16} {piece.size:>10,}" for piece in self]
+        rows = [f"  {piece.name:<{width}}  {piece.shape!s:<16} {piece.size:>10,}" for piece in self]
         return "\n".join([f"WeightSpec: {self.size:,} weights in {len(self)} tensors", *rows])

@@ -79,7 +79,8 @@ class Target(nn.Module):
         """
         tensors = self.spec.unflatten(weights)
         if len(weights) == 1:  # vmap does not work with every module; one draw does not need it
-            return self._call({name: tensor[0] for name, tensor in tensors.items()}, x).unsqueeze(0)
+            alone = {name: tensor[0] for name, tensor in tensors.items()}
+            return self._call(alone, x).unsqueeze(0)
         outputs: Tensor = vmap(self._call, in_dims=(0, None), randomness="different")(tensors, x)
         return outputs
 
@@ -96,7 +97,8 @@ class Target(nn.Module):
         """
         calls = self.linear_calls(x)
         if not calls:
-            return self(weights, x)
+            sampled: Tensor = self(weights, x)
+            return sampled
         groups, draws = conditional.mean.shape[:2]
         size = self.spec.size
         tensors = self.spec.unflatten(weights.unflatten(0, (groups, draws)))

@@ -62,7 +62,7 @@ class WeightEnsemble:
         return self.spec.unflatten(self.weights)[name]
 
     def modules(self) -> Iterator[nn.Module]:
-        """Each draw as an ordinary module of its own, ready to call; the input must be encoded as in the fit."""
+        """Each draw as an ordinary module of its own; its input is encoded as in the fit."""
         if self.target is None:
             raise ValueError(
                 "Got an ensemble without its network, expected one with; draw it with sample_weights, "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import torch
@@ -187,7 +188,8 @@ class PredictiveDistribution:
             scores: Array = logsumexp(part.log_prob(torch.from_numpy(value)).numpy(), axis=0)
             return scores[:, None]
 
-        return self._by_rows(mix, self._targets(y))[:, 0] - np.log(self.n_draws) - self._log_unit
+        scores = self._by_rows(mix, self._targets(y))[:, 0]
+        return scores - float(np.log(self.n_draws)) - self._log_unit
 
     def log_likelihood(self, y: ArrayLike) -> Array:
         """log p(y_n | x_n, θ_s) for every draw, ``(S, N)``: what ArviZ's LOO needs."""
@@ -199,7 +201,7 @@ class PredictiveDistribution:
         return self._by_rows(score, self._targets(y), width=self.n_draws).T - self._log_unit
 
     def functions(self) -> Array:
-        """The network's own outputs for every draw, ``(S, N)`` or ``(S, N, C)``; for one output, in y's units."""
+        """The network's outputs for every draw, ``(S, N)`` or ``(S, N, C)``; a regression's in y's units."""
         width = self._model.likelihood.n_outputs
         with torch.no_grad():
             parts = [self._outputs(self._x[rows]).numpy() for rows in self._chunks(self.n_draws * width)]
@@ -223,7 +225,7 @@ class PredictiveDistribution:
             )
         return np.array([index[label] for label in values.tolist()], dtype=np.int64)
 
-    def sample(self, n: int = 1000, *, seed: int = 0) -> NDArray[np.generic]:
+    def sample(self, n: int = 1000, seed: int = 0) -> NDArray[Any]:
         """Draw n targets for every row, ``(n, N)``: numbers, or class labels.
 
         Draw i uses the same weights for all rows, so that rows of one draw belong together; the n draws go
@@ -281,9 +283,7 @@ class PredictiveDistribution:
         if y.shape != (self.n_rows,):
             raise DataError(f"Got targets of shape {y.shape}, expected ({self.n_rows},): one per row of X.")
 
-    def _by_rows(
-        self, function: Callable[..., Array], *arrays: NDArray[np.generic], width: int = 1
-    ) -> Array:
+    def _by_rows(self, function: Callable[..., Array], *arrays: NDArray[np.generic], width: int = 1) -> Array:
         """Apply a function of the draws' distributions to chunks of rows; gives ``(N, columns)``.
 
         The function gets a distribution of batch shape ``(S, rows)`` and the same rows of each array, and
@@ -343,7 +343,8 @@ def _quantile(part: Distribution, level: float) -> Array:
         moving &= np.abs(step) > tolerance
         if not moving.any():
             break
-    return value
+    result: Array = value
+    return result
 
 
 def _class_probabilities(part: Distribution) -> Array:
