@@ -45,7 +45,9 @@ def test_affine_information_lies_between_the_bounds() -> None:
     channel = channel_of(0, noise_dim=3, hidden=())
     exact = 0.5 * torch.logdet(torch.eye(3, dtype=torch.float64) + channel.gram).item()
     bounds = information_bounds(channel, draws=2000, inner=256)
-    torch.testing.assert_close(bounds.linearized, torch.full_like(bounds.linearized, exact), rtol=1e-10, atol=0)
+    torch.testing.assert_close(
+        bounds.linearized, torch.full_like(bounds.linearized, exact), rtol=1e-10, atol=0
+    )
     assert bounds.lower.mean().item() - 4 * standard_error(bounds.lower) < exact
     assert exact < bounds.upper.mean().item() + 4 * standard_error(bounds.upper)
     # The two share their draws, so that what is left between them is only the importance sampler's.
@@ -68,7 +70,12 @@ def test_bounds_are_in_order_and_tighten_with_more_draws(
         assert width.mean().item() > -4 * standard_error(width)
     assert widths[2].mean().item() < 0.02
     # The same joint draws (same seed, same first numbers) at every K: the differences are paired.
-    for gain in (widths[0] - widths[1], widths[1] - widths[2], many.lower - few.lower, few.upper - many.upper):
+    for gain in (
+        widths[0] - widths[1],
+        widths[1] - widths[2],
+        many.lower - few.lower,
+        few.upper - many.upper,
+    ):
         assert gain.mean().item() > 3 * standard_error(gain)
 
 

@@ -95,7 +95,9 @@ def test_a_generator_of_its_own_leaves_the_global_one_alone() -> None:
     net = random_hypernetwork(5, noise_dim=2, members=2)
     before = torch.random.get_rng_state()
     values = [
-        ImplicitDraw(net, linearized_entropy, generator=torch.Generator().manual_seed(1)).expand([3]).rsample()
+        ImplicitDraw(net, linearized_entropy, generator=torch.Generator().manual_seed(1))
+        .expand([3])
+        .rsample()
         for _ in range(2)
     ]
     assert torch.equal(*values)

@@ -118,7 +118,9 @@ def test_one_batch_of_all_rows_is_the_mean_over_mini_batches(sizes: tuple[int, .
     torch.testing.assert_close(total, whole.log_likelihood, rtol=1e-12, atol=0)
 
 
-def repeats(model: BayesianModel, guide: ImplicitGuide, x: Tensor, y: Tensor, n: int) -> tuple[Tensor, Tensor]:
+def repeats(
+    model: BayesianModel, guide: ImplicitGuide, x: Tensor, y: Tensor, n: int
+) -> tuple[Tensor, Tensor]:
     """Terms ``(n, 3)`` and gradients ``(n, P)`` of n independent evaluations."""
     parameters = list(guide.parameters())
     values, gradients = [], []

@@ -31,7 +31,9 @@ def test_ten_lines_of_plain_pyro_train_it() -> None:
     torch.manual_seed(0)
     x, y = torch.linspace(-2, 2, 40).unsqueeze(-1), torch.linspace(-2, 2, 40).sin()
     model = BayesianModel(Target(MLP(1, 1, hidden=(8,))), FanInPrior(), Gaussian(), num_data=40, particles=4)
-    net = HypernetworkSettings(noise_dim=2, hidden=(4,)).build(torch.zeros(1, model.spec.size), model.prior.scale)
+    net = HypernetworkSettings(noise_dim=2, hidden=(4,)).build(
+        torch.zeros(1, model.spec.size), model.prior.scale
+    )
     guide = ImplicitGuide(model, net)
     before = {name: p.detach().clone() for name, p in guide.named_parameters()}
     svi = SVI(model, guide, pyro.optim.Adam({"lr": 2e-2}), loss=Trace_ELBO())
@@ -44,7 +46,9 @@ def test_ten_lines_of_plain_pyro_train_it() -> None:
 
 def test_clipped_and_scheduled_pyro_optimisers_work_too() -> None:
     model, guide, x, y = small_problem(particles=4)
-    scheduler = pyro.optim.ExponentialLR({"optimizer": torch.optim.Adam, "optim_args": {"lr": 1e-2}, "gamma": 0.5})
+    scheduler = pyro.optim.ExponentialLR(
+        {"optimizer": torch.optim.Adam, "optim_args": {"lr": 1e-2}, "gamma": 0.5}
+    )
     before = state_of(guide)
     svi = SVI(model, guide, scheduler, loss=Trace_ELBO())
     svi.step(x, y)
@@ -57,14 +61,22 @@ def test_clipped_and_scheduled_pyro_optimisers_work_too() -> None:
 def test_point_estimates_of_the_network_are_trained_too() -> None:
     torch.manual_seed(0)
     model = BayesianModel(
-        Target(MLP(3, 1, hidden=(4,)), bayesian=["layers.2.*"]), FanInPrior(), Gaussian(), num_data=10, particles=2
+        Target(MLP(3, 1, hidden=(4,)), bayesian=["layers.2.*"]),
+        FanInPrior(),
+        Gaussian(),
+        num_data=10,
+        particles=2,
     )
-    net = HypernetworkSettings(noise_dim=1, hidden=()).build(torch.zeros(1, model.spec.size), model.prior.scale)
+    net = HypernetworkSettings(noise_dim=1, hidden=()).build(
+        torch.zeros(1, model.spec.size), model.prior.scale
+    )
     guide = ImplicitGuide(model, net)
     plain = [p for p in model.parameters() if p.requires_grad]
     assert len(plain) == 2
     before = [p.detach().clone() for p in plain]
-    SVI(model, guide, pyro.optim.Adam({"lr": 1e-2}), loss=Trace_ELBO()).step(torch.randn(10, 3), torch.randn(10))
+    SVI(model, guide, pyro.optim.Adam({"lr": 1e-2}), loss=Trace_ELBO()).step(
+        torch.randn(10, 3), torch.randn(10)
+    )
     assert not any(map(torch.equal, before, plain))
 
 
@@ -116,7 +128,9 @@ def test_vectorised_particles_are_different_draws(particles: int | None) -> None
         return target(weights, rows)
 
     model.predictive = remember  # type: ignore[method-assign, assignment]
-    elbo = Trace_ELBO(num_particles=5, vectorize_particles=True, max_plate_nesting=1 if particles is None else 2)
+    elbo = Trace_ELBO(
+        num_particles=5, vectorize_particles=True, max_plate_nesting=1 if particles is None else 2
+    )
     elbo.loss(model, guide, x, y)
     draws = seen[-1].reshape(-1, model.spec.size)
     assert len(draws) == math.prod(lead)
@@ -215,7 +229,9 @@ def test_the_users_network_is_never_touched() -> None:
     network = nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 1))
     before = state_of(network)
     model = BayesianModel(Target(network), FanInPrior(), Gaussian(), num_data=10, particles=4)
-    net = HypernetworkSettings(noise_dim=2, hidden=(4,)).build(torch.zeros(1, model.spec.size), model.prior.scale)
+    net = HypernetworkSettings(noise_dim=2, hidden=(4,)).build(
+        torch.zeros(1, model.spec.size), model.prior.scale
+    )
     svi = SVI(model, ImplicitGuide(model, net), pyro.optim.Adam({"lr": 0.1}), loss=Trace_ELBO())
     svi.step(torch.randn(10, 3), torch.randn(10))
     assert same_bits(before, state_of(network))

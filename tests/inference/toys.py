@@ -10,10 +10,11 @@ from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
+from torch.distributions import Distribution
 
 from bayeshyper.hypernets import DenseHead, Hypernetwork, HypernetworkSettings
 from bayeshyper.inference import ImplicitGuide
-from bayeshyper.models import BayesianModel, FanInPrior, Gaussian, Likelihood, MLP, NormalPrior, Target
+from bayeshyper.models import MLP, BayesianModel, FanInPrior, Gaussian, Likelihood, NormalPrior, Target
 
 
 def random_hypernetwork(
@@ -40,7 +41,7 @@ def random_hypernetwork(
     return net
 
 
-def as_low_rank(member: Hypernetwork) -> torch.distributions.Distribution:
+def as_low_rank(member: Hypernetwork) -> Distribution:
     """The Gaussian that a hypernetwork with an affine trunk is, as torch knows it."""
     unit, sigma = member.unit, member.output_noise[0].detach()
     if member.trunk.features == 0:  # torch has no Gaussian of rank 0
@@ -97,7 +98,7 @@ class KnownNoise(Likelihood):
     def __init__(self, scale: float) -> None:
         self.scale = scale
 
-    def distribution(self, outputs: Tensor, latents: Mapping[str, Tensor]) -> torch.distributions.Distribution:
+    def distribution(self, outputs: Tensor, latents: Mapping[str, Tensor]) -> Distribution:
         return torch.distributions.Normal(outputs[..., 0], torch.tensor(self.scale), validate_args=False)
 
 
@@ -110,7 +111,7 @@ class BreaksAfter(Likelihood):
     def __init__(self, calls: int) -> None:
         self.calls = calls
 
-    def distribution(self, outputs: Tensor, latents: Mapping[str, Tensor]) -> torch.distributions.Distribution:
+    def distribution(self, outputs: Tensor, latents: Mapping[str, Tensor]) -> Distribution:
         self.calls -= 1
         loc = outputs[..., 0] * (math.nan if self.calls < 0 else 1.0)
         return torch.distributions.Normal(loc, latents["log_scale"].exp(), validate_args=False)
