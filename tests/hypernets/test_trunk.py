@@ -14,6 +14,7 @@ def make(noise_dim: int, hidden: tuple[int, ...], members: int) -> Trunk:
     return Trunk(noise_dim, hidden=hidden, members=members).double()
 
 
+@pytest.mark.filterwarnings("ignore:.torch.jit.script:DeprecationWarning")  # jacfwd's own, in torch 2.13
 @pytest.mark.parametrize(("noise_dim", "hidden", "members"), SIZES)
 def test_the_closed_jacobian_is_automatic_differentiations(
     noise_dim: int, hidden: tuple[int, ...], members: int

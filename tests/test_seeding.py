@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+import threading
+
+import pytest
+import torch
+
+from bayeshyper.seeding import seeded
+
+
+def test_the_block_gets_the_seed_and_the_rest_its_own_numbers() -> None:
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    first = torch.rand(1)
+    with seeded(0):
+        inside = torch.rand(4)
+    assert torch.equal(torch.cat([first, torch.rand(2)]), expected)
+    with seeded(0):
+        assert torch.equal(torch.rand(4), inside)
+    with seeded(1):
+        assert not torch.equal(torch.rand(4), inside)
+
+
+def test_blocks_nest() -> None:
+    with seeded(0):
+        expected = torch.rand(2)
+    with seeded(0):
+        first = torch.rand(1)
+        with seeded(7):
+            torch.rand(3)
+        assert torch.equal(torch.cat([first, torch.rand(1)]), expected)
+
+
+def test_an_error_gives_the_state_back() -> None:
+    state = torch.random.get_rng_state()
+    with pytest.raises(RuntimeError, match="inside"), seeded(0):
+        torch.rand(1)
+        raise RuntimeError("inside")
+    assert torch.equal(torch.random.get_rng_state(), state)
+
+
+def test_threads_get_the_numbers_of_their_own_seed() -> None:
+    expected = {}
+    for seed in range(4):
+        with seeded(seed):
+            expected[seed] = torch.stack([torch.rand(3) for _ in range(200)])
+    results = {}
+
+    def work(seed: int) -> None:
+        with seeded(seed):
+            results[seed] = torch.stack([torch.rand(3) for _ in range(200)])
+
+    threads = [threading.Thread(target=work, args=(seed,)) for seed in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert all(torch.equal(results[seed], expected[seed]) for seed in range(4))
