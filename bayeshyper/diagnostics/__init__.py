@@ -50,8 +50,6 @@ from bayeshyper.diagnostics.verdict import Verdict
 
 __all__ = [
     "Audit",
-    "audit",
-    "to_arviz",
     "ClassFrequencies",
     "ConfidenceTest",
     "Coverage",
@@ -64,6 +62,7 @@ __all__ = [
     "Uniformity",
     "Verdict",
     "accuracy",
+    "audit",
     "binomial_deviation",
     "binomial_interval",
     "bootstrap_interval",
@@ -87,6 +86,7 @@ __all__ = [
     "reliability_curve",
     "rmse",
     "sharpness",
+    "to_arviz",
     "top_label",
     "uniformity",
 ]

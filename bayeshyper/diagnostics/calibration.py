@@ -141,11 +141,14 @@ def default_bins(n_rows: int) -> int:
 
 
 def bin_edges(confidence: ArrayLike, n_bins: int, binning: Binning = "equal-mass") -> Floats:
-    """Returns the edges of the bins, ``(K + 1,)``; bins of equal mass that ties would empty are merged.
+    """Returns the edges of the bins, ``(K + 1,)``; each bin holds its upper edge.
+
+    With equal mass, equal confidences share a bin, so that ties can leave fewer bins; a tie at the top has
+    a bin of its own.
 
     Example:
-        >>> bin_edges([0.5, 0.6, 0.7], 2).tolist()
-        [0.5, 0.6, 0.7]
+        >>> bin_edges([0.5, 0.6, 0.7, 0.8], 2).tolist()
+        [0.5, 0.6, 0.8]
     """
     if n_bins < 1:
         raise DataError(f"n_bins must be at least 1: got {n_bins}.")
@@ -153,7 +156,13 @@ def bin_edges(confidence: ArrayLike, n_bins: int, binning: Binning = "equal-mass
         return np.linspace(0.0, 1.0, n_bins + 1)
     if binning != "equal-mass":
         raise DataError(f'binning must be "equal-mass" or "equal-width": got {binning!r}.')
-    return np.unique(np.quantile(np.asarray(confidence, dtype=np.float64), np.linspace(0.0, 1.0, n_bins + 1)))
+    ordered = np.sort(np.asarray(confidence, dtype=np.float64))
+    last = np.ceil(len(ordered) * np.arange(1, n_bins) / n_bins).astype(np.int64) - 1
+    inner, top = ordered[np.maximum(last, 0)], ordered[-1]
+    if len(inner) and inner[-1] == top:
+        below = ordered[ordered < top][-1:]
+        inner = np.append(inner[inner < top], below)
+    return np.concatenate([ordered[:1], np.unique(inner), ordered[-1:]])
 
 
 def calibration_gaps(confidence: ArrayLike, correct: ArrayLike, edges: Floats) -> Floats:

@@ -7,6 +7,7 @@ if the forecast is calibrated: the central interval of level p holds y exactly w
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from bayeshyper.diagnostics.bootstrap import binomial_deviation, binomial_interv
 from bayeshyper.errors import DataError
 
 QUANTILE_LEVELS: Floats = np.arange(1, 20) / 20.0
+COVERAGE_LEVELS: Floats = np.arange(1, 100) / 100.0
 
 
 def check_pit(pit: ArrayLike) -> Floats:
@@ -103,10 +105,8 @@ def coverage_curve(pit: ArrayLike) -> CoverageCurve:
         True
     """
     folded = np.sort(np.abs(2.0 * check_pit(pit) - 1.0))
-    levels = np.arange(1, 100) / 100.0
-    observed = np.searchsorted(folded, levels, side="right") / len(folded)
-    lower, upper = _uniform_band(len(folded), levels)
-    return CoverageCurve(levels, observed, lower, upper)
+    observed = np.searchsorted(folded, COVERAGE_LEVELS, side="right") / len(folded)
+    return CoverageCurve(COVERAGE_LEVELS, observed, *_uniform_band(len(folded)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -266,21 +266,22 @@ def uniformity(pit: ArrayLike, *, level: float = 0.05) -> Uniformity:
     )
 
 
-def _uniform_band(
-    n_rows: int, levels: Floats, *, level: float = 0.95, n_simulations: int = 1000
-) -> tuple[Floats, Floats]:
-    """Bounds the empirical distribution function of n uniform values at all the levels at once.
+@lru_cache(maxsize=64)
+def _uniform_band(n_rows: int, *, level: float = 0.95, n_simulations: int = 1000) -> tuple[Floats, Floats]:
+    """Bounds the empirical distribution function of n uniform values at all coverage levels at once.
 
     Säilynoja, Bürkner and Vehtari (2022): the pointwise binomial level is lowered until that share of
     simulated curves stays inside everywhere. Counts between the levels are multinomial, so a simulation
-    costs the same for any number of rows.
+    costs the same for any number of rows. Models that are compared have the same rows, hence the cache.
     """
     rng = np.random.default_rng(0)
-    between = np.diff(levels, prepend=0.0, append=1.0)
+    between = np.diff(COVERAGE_LEVELS, prepend=0.0, append=1.0)
     counts = rng.multinomial(n_rows, between / between.sum(), size=n_simulations)[:, :-1].cumsum(axis=1)
-    below, above = stats.binom.cdf(counts, n_rows, levels), stats.binom.sf(counts - 1, n_rows, levels)
+    below = stats.binom.cdf(counts, n_rows, COVERAGE_LEVELS)
+    above = stats.binom.sf(counts - 1, n_rows, COVERAGE_LEVELS)
     pointwise = float(np.quantile(2.0 * np.minimum(below, above).min(axis=1), 1.0 - level, method="lower"))
     tail = min(pointwise, 1.0) / 2.0
-    lower = np.asarray(stats.binom.ppf(tail, n_rows, levels), dtype=np.float64) / n_rows
-    upper = np.asarray(stats.binom.isf(tail, n_rows, levels), dtype=np.float64) / n_rows
+    lower = np.asarray(stats.binom.ppf(tail, n_rows, COVERAGE_LEVELS), dtype=np.float64) / n_rows
+    upper = np.asarray(stats.binom.isf(tail, n_rows, COVERAGE_LEVELS), dtype=np.float64) / n_rows
+    lower.flags.writeable = upper.flags.writeable = False
     return lower, upper

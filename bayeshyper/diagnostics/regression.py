@@ -30,7 +30,7 @@ from bayeshyper.diagnostics.verdict import judge_regression
 LEVELS = (0.5, 0.8, 0.9, 0.95)
 """The central intervals whose coverage is reported."""
 
-_DRAWS_IN_ALL = 20_000_000  # posterior predictive draws over all rows: 160 MB
+_MAX_DRAWS, _DRAWS_IN_ALL = 400, 20_000_000  # for each row, and over all rows (160 MB)
 
 
 def evaluate_regression(predictive: Predictive, y: ArrayLike, make: ScoreMaker) -> Evaluation:
@@ -40,7 +40,7 @@ def evaluate_regression(predictive: Predictive, y: ArrayLike, make: ScoreMaker) 
     log_prob = log_scores(predictive, seen)
     mean = _checks.column("mean", predictive.mean, n_rows=n)
     pit = check_pit(_checks.column("cdf", predictive.cdf(seen), n_rows=n))
-    n_draws = int(np.clip(_DRAWS_IN_ALL // n, 20, 1000))
+    n_draws = int(np.clip(_DRAWS_IN_ALL // n, 20, _MAX_DRAWS))
     crps_rows = crps_per_row(predictive.sample(n_draws, seed=make.seed), seen)
     ends = np.asarray(predictive.interval(0.9), dtype=np.float64)
     sharpness(ends)  # checks shape and order

@@ -272,7 +272,7 @@ def training_figures(history: History) -> list[Figure]:
     figures = []
     for name, title, unit, values, caption in curves:
         seen = [(s, v) for s, v in zip(history.steps, values, strict=False) if math.isfinite(v)]
-        seen = seen[:: max(1, len(seen) // _MOST_POINTS)]
+        seen = seen[:: -max(1, len(seen) // _MOST_POINTS)][::-1]  # from the end: the last is always there
         if not seen:
             continue
         steps, heights = [float(s) for s, _ in seen], [float(v) for _, v in seen]

@@ -156,7 +156,9 @@ def number_axis(label: str, low: float, high: float, about: int = 5) -> Axis:
     """
     ticks = nice_ticks(low, high, about)
     step = ticks[1] - ticks[0] if len(ticks) > 1 else 1.0
-    decimals = next((d for d in range(12) if abs(step * 10**d - round(step * 10**d)) < 1e-6), 12)
+    decimals = next(
+        (d for d in range(12) if math.isclose(step * 10**d, round(step * 10**d), rel_tol=1e-6)), 12
+    )
     return Axis(label, low, high, tuple((t, f"{t:,.{decimals}f}".replace("-", "\u2212")) for t in ticks))
 
 

@@ -1,0 +1,187 @@
+"""`evaluate`: everything at once, for both tasks, and a plain sentence for what cannot be scored."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+
+from bayeshyper.diagnostics import brier, coverage_at, evaluate, paired_difference, rmse
+from bayeshyper.errors import DataError
+from tests.diagnostics.fakes import ClassPredictive, GaussianPredictive, classification, regression
+
+REGRESSION = [
+    "log_score",
+    "crps",
+    "rmse",
+    "coverage_50",
+    "coverage_80",
+    "coverage_90",
+    "coverage_95",
+    "quantile_calibration_error",
+    "sharpness",
+]
+CLASSIFICATION = ["log_score", "brier", "accuracy", "mean_confidence", "ece"]
+
+
+def test_a_density_gets_all_its_scores() -> None:
+    predictive, y = regression(120)
+    found = evaluate(predictive, y)
+    assert [score.name for score in found.scores] == REGRESSION
+    assert found["log_score"].value == pytest.approx(predictive.log_prob(y).mean(), abs=1e-12)
+    assert found["rmse"].value == pytest.approx(rmse(predictive.mean, y), abs=1e-12)
+    assert found["sharpness"].value == pytest.approx(2 * 1.6448536269514722, abs=1e-9)
+    for score in found.scores:
+        assert score.value is not None
+        assert score.lower is not None
+        assert score.upper is not None
+        assert score.lower <= score.value <= score.upper
+        assert score.explanation.endswith(".")
+    level = coverage_at(predictive.cdf(y), 0.9)
+    assert (found["coverage_90"].lower, found["coverage_90"].upper) == (level.lower, level.upper)
+    assert found["coverage_90"].nominal == 0.9
+    assert found.coverages[2].bootstrap_lower is not None
+
+
+def test_probabilities_get_all_their_scores() -> None:
+    predictive, labels = classification(150)
+    found = evaluate(predictive, labels)
+    assert [score.name for score in found.scores] == CLASSIFICATION
+    index = np.searchsorted(predictive.classes, labels)
+    assert found["brier"].value == pytest.approx(brier(predictive.probs, index), abs=1e-12)
+    assert found["mean_confidence"].nominal == found["accuracy"].value
+    assert found.classes == ("cat", "dog", "owl")
+
+
+def test_the_crps_of_a_gaussian_is_its_closed_form() -> None:
+    """400 draws for each of 300 rows: the mean lies within 0.01 of the truth."""
+    from scipy.stats import norm
+
+    predictive, y = regression(300)
+    z = y - predictive.mean
+    exact = np.mean(z * (2 * norm.cdf(z) - 1) + 2 * norm.pdf(z) - 1 / np.sqrt(np.pi))
+    assert evaluate(predictive, y)["crps"].value == pytest.approx(exact, abs=0.01)
+
+
+@pytest.mark.parametrize("make", [regression, classification])
+def test_the_record_is_plain_json(make: Any) -> None:
+    found = evaluate(*make(80))
+    record = json.loads(json.dumps(found.to_dict(), allow_nan=False))
+    assert record["scores"]["log_score"]["value"] == found["log_score"].value
+    assert record["verdict"]["status"] == found.verdict.status
+    assert evaluate(*make(80)).to_dict() == found.to_dict()
+
+
+@pytest.mark.parametrize("make", [regression, classification])
+def test_one_row_has_scores_but_no_spread(make: Any) -> None:
+    found = evaluate(*make(1))
+    assert found["log_score"].value is not None
+    assert found["log_score"].lower is None
+    assert found["log_score"].reason
+    json.dumps(found.to_dict(), allow_nan=False)
+
+
+def test_constant_predictions_and_a_constant_truth_work() -> None:
+    predictive = GaussianPredictive(np.zeros(30), np.ones(30))
+    assert evaluate(predictive, np.zeros(30))["rmse"].value == 0.0
+    certain = ClassPredictive(np.tile([1.0, 0.0], (30, 1)), ["a", "b"])
+    found = evaluate(certain, ["a"] * 30)
+    assert found["ece"].value == 0.0
+    assert found["accuracy"].value == 1.0
+    accuracy = found["accuracy"].lower
+    assert accuracy is not None
+    assert accuracy < 0.9  # thirty rows are not all rows
+
+
+def test_an_impossible_row_leaves_the_log_score_out_with_the_reason() -> None:
+    certain = ClassPredictive(np.tile([1.0, 0.0], (4, 1)), ["a", "b"])
+    found = evaluate(certain, ["a", "a", "b", "a"])
+    assert found["log_score"].value is None
+    assert "infinite for 1 of 4" in found["log_score"].reason
+    assert found["brier"].value is not None
+    assert paired_difference(found, found).value is None
+
+
+def test_labels_of_any_kind_are_matched() -> None:
+    probs = np.tile([0.5, 0.5], (4, 1))
+    for classes, y in (
+        ([0, 1], [0.0, 1.0, 0.0, 1.0]),
+        ([False, True], [True, False, True, True]),
+        (["0", "1"], np.array(["0", "1", "1", "0"], dtype=object)),
+    ):
+        assert evaluate(ClassPredictive(probs, np.array(classes)), y)["brier"].value == 0.25
+    assert evaluate(_Unnamed(probs), [0, 1, 1, 0])["brier"].value == 0.25
+
+
+class _Unnamed(ClassPredictive):
+    """No class names: the columns' numbers are the labels."""
+
+    def __init__(self, probs: np.ndarray) -> None:
+        super().__init__(probs, None)
+
+    def log_prob(self, y: Any) -> np.ndarray:
+        return np.log(self.probs[np.arange(len(y)), np.asarray(y)])
+
+
+def test_pairing_removes_what_is_hard_for_both() -> None:
+    predictive, y = regression(200)
+    first = evaluate(predictive, y)
+    second = evaluate(GaussianPredictive(predictive.mean, np.full(200, 1.3)), y)
+    gap = paired_difference(first, second)
+    assert gap.value == pytest.approx(np.mean(first.log_prob - second.log_prob), abs=1e-12)
+    assert gap.lower is not None
+    assert gap.upper is not None
+    alone = first["log_score"]
+    assert alone.lower is not None
+    assert alone.upper is not None
+    assert gap.upper - gap.lower < 0.5 * (alone.upper - alone.lower)
+    other, labels = classification(200)
+    with pytest.raises(DataError, match="same rows"):
+        paired_difference(first, evaluate(other, labels))
+
+
+def _broken(**changes: Any) -> GaussianPredictive:
+    """A forecast of three rows with one method that returns what it should not."""
+    predictive = GaussianPredictive(np.zeros(3), np.ones(3))
+    for name, value in changes.items():
+        setattr(predictive, name, value)
+    return predictive
+
+
+def _probs(*rows: list[float]) -> ClassPredictive:
+    return ClassPredictive(np.array(rows), ["a", "b"])
+
+
+@pytest.mark.parametrize(
+    ("predictive", "y", "says"),
+    [
+        (_broken(), [0.0, np.nan, 0.0], "y has 1 NaN value, the first in row 1"),
+        (_broken(), [0.0, np.inf, 0.0], "y has 1 infinite value"),
+        (_broken(), [0.0], "y has 1 rows, expected 3"),
+        (_broken(), ["x", "y", "z"], "y must hold numbers"),
+        (_broken(cdf=lambda y: np.full(2, 0.5)), np.zeros(3), "cdf has 2 rows, expected 3"),
+        (_broken(log_prob=lambda y: np.full(3, np.nan)), np.zeros(3), "log_prob has 3 NaN values"),
+        (_broken(log_prob=lambda y: np.full(3, np.inf)), np.zeros(3), "plus infinity"),
+        (_broken(cdf=lambda y: np.full(3, 1.5)), np.zeros(3), "PIT values must lie between 0 and 1"),
+        (_broken(sample=lambda n, seed: np.full((n, 3), np.nan)), np.zeros(3), "NaN or infinite"),
+        (_broken(sample=lambda n, seed: np.zeros((n, 2))), np.zeros(3), "shape"),
+        (_broken(interval=lambda level: np.zeros((3, 3))), np.zeros(3), "Intervals must have shape"),
+        (_broken(task="ranking"), np.zeros(3), "ranking"),
+        (_probs([0.5, 0.6]), ["a"], "row 0 sums to 1.1"),
+        (_probs([np.nan, 1.0]), ["a"], "NaN or infinite"),
+        (_probs([0.5, 0.5], [0.5, 0.5]), ["a", "c"], "not seen in training: c. The model knows a, b"),
+        (_probs([0.5, 0.5], [0.5, 0.5]), ["a"], "one label per row"),
+        (ClassPredictive(np.full((2, 3), 1 / 3), ["a", "b"]), ["a", "b"], "shape"),
+    ],
+)
+def test_what_cannot_be_scored_is_said_in_one_sentence(predictive: Any, y: Any, says: str) -> None:
+    with pytest.raises(DataError, match=says) as raised:
+        evaluate(predictive, y)
+    assert "\n" not in str(raised.value)
+
+
+def test_a_score_that_is_not_there_is_named() -> None:
+    with pytest.raises(KeyError, match="log_score, crps"):
+        evaluate(*regression(10))["brier"]

@@ -1,0 +1,125 @@
+"""The verdict: rarely wrong about calibrated forecasts, and right about planted faults."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from bayeshyper.diagnostics import Verdict, coverage_at, evaluate, uniformity
+from bayeshyper.diagnostics.verdict import judge_regression
+from tests.diagnostics.fakes import ClassPredictive, GaussianPredictive, classification, regression
+
+MOST = int(stats.binom.ppf(0.975, 200, 0.05))
+"""Of 200 tables, at the stated level of 5 %: 16 false alarms or fewer in 97.5 % of such sets of seeds."""
+
+
+def judge(predictive: GaussianPredictive | ClassPredictive, y: Any) -> Verdict:
+    """The verdict alone where there are many tables; `evaluate` comes to the same."""
+    if isinstance(predictive, ClassPredictive):
+        return evaluate(predictive, y, n_bootstrap=1).verdict
+    pit = predictive.cdf(y)
+    return judge_regression(pit, [coverage_at(pit, 0.9)], uniformity(pit))
+
+
+def test_evaluate_gives_this_verdict() -> None:
+    for seed in range(3):
+        predictive, y = regression(100, seed, stated_std=0.7)
+        assert evaluate(predictive, y).verdict == judge(predictive, y)
+
+
+@pytest.mark.parametrize("n_rows", [60, 300])
+def test_calibrated_densities_are_called_so(n_rows: int) -> None:
+    seen = Counter(judge(*regression(n_rows, seed)).status for seed in range(200))
+    assert 200 - seen["calibrated"] <= MOST
+
+
+@pytest.mark.parametrize("n_rows", [60, 300])
+def test_calibrated_probabilities_are_called_so(n_rows: int) -> None:
+    seen = Counter(judge(*classification(n_rows, seed, n_classes=2 + seed % 3)).status for seed in range(200))
+    assert 200 - seen["calibrated"] <= MOST
+
+
+@pytest.mark.parametrize(
+    ("fault", "status", "says"),
+    [
+        ({"stated_std": 0.5}, "over-confident", "too narrow"),
+        ({"stated_std": 2.0}, "under-confident", "wider than they need"),
+        ({"shift": 0.8}, "biased", "too low"),
+        ({"shift": -0.8}, "biased", "too high"),
+    ],
+)
+def test_planted_faults_of_a_density_are_named(fault: dict[str, float], status: str, says: str) -> None:
+    for seed in range(5):
+        verdict = judge(*regression(200, seed, **fault))
+        assert verdict.flagged
+        assert verdict.status == status
+        assert says in verdict.headline
+        assert verdict.actions
+
+
+def test_both_faults_are_told() -> None:
+    verdict = judge(*regression(400, 0, stated_std=0.5, shift=0.7))
+    assert "too narrow" in verdict.headline
+    assert "too low" in verdict.headline
+    assert len(verdict.findings) == 3
+
+
+def test_a_longer_tail_is_named() -> None:
+    rng = np.random.default_rng(0)
+    forecast = GaussianPredictive(np.zeros(500), np.ones(500))
+    assert "upper tail is longer" in judge(forecast, rng.exponential(size=500) - 1.0).headline
+    assert "lower tail is longer" in judge(forecast, 1.0 - rng.exponential(size=500)).headline
+
+
+def test_wide_intervals_with_thin_far_tails_are_not_called_safe() -> None:
+    y = np.random.default_rng(0).standard_t(2.5, size=1000) / 1.8
+    verdict = judge(GaussianPredictive(np.zeros(1000), np.ones(1000)), y)
+    assert "far tails" in verdict.headline
+    assert not any("Safe" in action for action in verdict.actions)
+
+
+@pytest.mark.parametrize(("sharpen", "status"), [(2.0, "over-confident"), (0.5, "under-confident")])
+def test_planted_faults_of_probabilities_are_named(sharpen: float, status: str) -> None:
+    for seed in range(5):
+        verdict = judge(*classification(500, seed, sharpen=sharpen))
+        assert verdict.flagged
+        assert verdict.status == status
+
+
+def test_a_class_that_is_rarer_than_stated_is_named() -> None:
+    """Confidence is right on average, and yet one class takes what belongs to the other."""
+    rng = np.random.default_rng(0)
+    probs = np.tile([[0.6, 0.4], [0.4, 0.6]], (500, 1))
+    owl = rng.random(1000) < np.where(probs[:, 1] > 0.5, 0.75, 0.55)
+    verdict = judge(ClassPredictive(probs, ["cat", "owl"]), np.where(owl, "owl", "cat"))
+    assert verdict.flagged
+    assert any(finding.startswith("owl is given") for finding in verdict.findings)
+
+
+@pytest.mark.parametrize("n_rows", [1, 5, 39])
+def test_few_rows_leave_it_undecided(n_rows: int) -> None:
+    for verdict in (judge(*regression(n_rows, 3)), judge(*classification(n_rows, 3))):
+        assert verdict.status == "undecided"
+        assert f"{n_rows} row" in verdict.headline
+
+
+def test_fewer_than_ten_rows_are_never_flagged() -> None:
+    assert judge(*regression(9, 0, stated_std=0.01)).status == "undecided"
+
+
+def test_a_real_but_tiny_fault_is_called_small() -> None:
+    verdict = judge(*regression(60_000, 0, stated_std=0.97))
+    assert verdict.status == "nearly calibrated"
+    assert not verdict.flagged
+    verdict = judge(*classification(60_000, 0, sharpen=1.05))
+    assert verdict.status == "nearly calibrated"
+
+
+def test_one_class_is_said_to_be_all_there_is() -> None:
+    probs = np.tile([0.9, 0.1], (60, 1))
+    verdict = judge(ClassPredictive(probs, ["a", "b"]), ["a"] * 60)
+    assert any("Every row is of class a" in finding for finding in verdict.findings)

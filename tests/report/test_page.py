@@ -1,0 +1,195 @@
+"""The page: well formed, self-contained, safe, and saying what the evidence says."""
+
+from __future__ import annotations
+
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bayeshyper.diagnostics import evaluate
+from bayeshyper.report import write_report
+from tests.diagnostics.fakes import ClassPredictive, classification, regression
+from tests.report.examples import ABOUT, audit, history, three_models, write_all
+
+VOID = {"meta", "br", "hr", "img", "input", "link"}
+
+
+class Reader(HTMLParser):
+    """Checks that tags nest, and collects tags, ids, links between ids, and text."""
+
+    def __init__(self) -> None:
+        super().__init__(convert_charrefs=True)
+        self.open: list[str] = []
+        self.tags: list[str] = []
+        self.attributes: list[tuple[str, str]] = []
+        self.text = ""
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.attributes += [(name, value or "") for name, value in attrs]
+        if tag not in VOID and not self.get_starttag_text().endswith("/>"):  # type: ignore[union-attr]
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.handle_starttag(tag, attrs)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if "style" not in self.open:
+            self.text += data
+
+
+def read(page: Path) -> Reader:
+    reader = Reader()
+    reader.feed(page.read_text(encoding="utf-8"))
+    reader.close()
+    assert reader.open == []
+    return reader
+
+
+@pytest.fixture(scope="module")
+def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    return write_all(tmp_path_factory.mktemp("reports"))
+
+
+def test_every_page_is_well_formed_and_loads_nothing(pages: dict[str, Path]) -> None:
+    for page in pages.values():
+        reader = read(page)
+        text = page.read_text(encoding="utf-8")
+        assert not {"script", "link", "img", "iframe", "object", "embed"} & set(reader.tags)
+        assert not re.search(r"https?://|@import|url\((?!#)", text)
+        assert not any(name.startswith("on") for name, _ in reader.attributes)
+        assert len(text) < 300_000
+
+
+def test_ids_are_unique_and_references_hold(pages: dict[str, Path]) -> None:
+    for page in pages.values():
+        attributes = read(page).attributes
+        ids = [value for name, value in attributes if name == "id"]
+        assert len(ids) == len(set(ids))
+        used = {part for name, value in attributes if name == "aria-labelledby" for part in value.split()}
+        assert used <= set(ids)
+
+
+def test_every_plot_has_a_title_a_summary_and_its_numbers(pages: dict[str, Path]) -> None:
+    reader = read(pages["calibrated"])
+    plots = reader.attributes.count(("class", "plot"))
+    assert plots == 5
+    assert reader.tags.count("desc") == plots
+    assert reader.tags.count("details") == plots - 1  # the audit's table stands beside it
+
+
+def test_the_order_is_verdict_scores_calibration_audit_training_about(pages: dict[str, Path]) -> None:
+    text = read(pages["compared"]).text
+    order = [
+        "What to do",
+        "Scores",
+        "Calibration",
+        "The audited ELBO",
+        "Training",
+        "About",
+        "Intervals are at",
+    ]
+    places = [text.rindex(f"\n  {part}") if part != "Scores" else text.index("Scores") for part in order[:1]]
+    places = [text.index(part, text.index("What to do")) for part in order]
+    assert places == sorted(places)
+    assert text.index("Calibrated, as far as 103 rows can tell.") < places[0]
+
+
+def test_the_page_says_what_was_found(pages: dict[str, Path]) -> None:
+    over = read(pages["over-confident"]).text
+    assert "Over-confident: the intervals are too narrow, and the predictions are too low." in over
+    assert "Do not use the intervals as they are." in over
+    assert "Flagged: training's own estimate" in over
+    assert "entropy 9.0 nats above the upper bound" in over
+    assert "Temperature 0.5: training weighted the KL term 0.5 times" in over
+    fine = read(pages["calibrated"]).text
+    assert "Bounds agree" in fine
+    assert "The posterior mixes 3 restarts" in fine
+    assert "log\u00a03 = 1.10 nats at most" in fine
+    assert "Temperature 1: prior and data were weighted as Bayes' rule says." in fine
+    assert "the state of step 1,600 was kept" in fine
+
+
+def test_models_are_compared_in_columns_and_words(pages: dict[str, Path]) -> None:
+    text = read(pages["compared"]).text
+    for part in ("hypernetwork", "mean field", "low-rank Gaussian", "over-confident", "under-confident"):
+        assert part in text
+    assert re.search(r"Against mean field, its log score is [\d.]+ nats per row higher .* better", text)
+    worse = read(pages["classes-compared"]).text
+    assert re.search(r"Against calibrated one, .* lower .* worse on rows like these", worse)
+
+
+def test_a_draw_is_called_one(tmp_path: Path) -> None:
+    predictive, y = regression(50)
+    first = evaluate(predictive, y)
+    predictive.mean = predictive.mean + 0.01 * np.random.default_rng(0).normal(size=50)
+    page = write_report(tmp_path, first, comparisons={"twin": evaluate(predictive, y)})
+    assert "these rows cannot tell the two apart" in read(page).text
+
+
+EVIL = '<script>alert("x")</script>|`*&'
+
+
+def test_what_users_name_is_escaped(tmp_path: Path) -> None:
+    probs = np.tile([0.5, 0.5], (60, 1))
+    found = evaluate(ClassPredictive(probs, [EVIL, "b"]), [EVIL] * 60)
+    page = write_report(
+        tmp_path,
+        found,
+        about={EVIL: f"line one\nline two {EVIL}"},
+        comparisons={f"other {EVIL}": found},
+        name=EVIL,
+        title=EVIL,
+        history=history(),
+    )
+    reader = read(page)
+    assert "script" not in reader.tags
+    assert reader.text.count(EVIL) >= 5
+    markdown = (tmp_path / "report.md").read_text(encoding="utf-8")
+    assert "<script>" not in markdown
+    assert "\\|\\`\\*&amp;" in markdown
+    rows = [line for line in markdown.splitlines() if line.startswith("| ")]
+    assert rows
+    assert all(re.search(r"(?<!\\)\|$", row) for row in rows)
+
+
+def test_markdown_tables_are_regular_and_plots_exist(pages: dict[str, Path]) -> None:
+    for page in pages.values():
+        markdown = page.with_suffix(".md").read_text(encoding="utf-8")
+        assert markdown.startswith("# ")
+        assert "\n\n\n" not in markdown
+        assert not re.search(r"\{\{|\}\}|\bNone\b(?! of)", markdown)
+        for link in re.findall(r"\]\((.+?)\)", markdown):
+            assert (page.parent / link).is_file()
+        for table in re.findall(r"(?:^\|.*\n)+", markdown, flags=re.MULTILINE):
+            widths = {len(re.findall(r"(?<!\\)\|", line)) for line in table.splitlines()}
+            assert len(widths) == 1
+
+
+def test_no_number_is_missing_or_raw(pages: dict[str, Path]) -> None:
+    for page in pages.values():
+        text = read(page).text
+        assert not re.search(r"\bnan\b|\binf\b|\d\.\d{7}|np\.float|array\(", text)
+
+
+def test_a_score_that_cannot_be_computed_says_why(tmp_path: Path) -> None:
+    certain = ClassPredictive(np.tile([1.0, 0.0], (50, 1)), ["a", "b"])
+    page = write_report(tmp_path, evaluate(certain, ["a"] * 49 + ["b"]))
+    text = read(page).text
+    assert "not available" in text
+    assert "It is infinite for 1 of 50 rows." in text
+
+
+def test_a_large_table_stays_a_small_page(tmp_path: Path) -> None:
+    first, others = three_models(12_000)
+    page = write_report(tmp_path, first, about=ABOUT, audit=audit(), history=history(), comparisons=others)
+    assert page.stat().st_size < 300_000
+    probabilities, labels = classification(12_000, n_classes=5)
+    page = write_report(tmp_path / "classes", evaluate(probabilities, labels))
+    assert page.stat().st_size < 300_000
