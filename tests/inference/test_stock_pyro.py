@@ -5,13 +5,14 @@ from __future__ import annotations
 import copy
 import math
 import pickle
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import pyro
 import pytest
 import torch
 from pyro.infer import SVI, Predictive, Trace_ELBO, TraceMeanField_ELBO
 from torch import Tensor, nn
+from torch.distributions import Distribution
 
 from bayeshyper.hypernets import HypernetworkSettings
 from bayeshyper.inference import ImplicitGuide, elbo_terms
@@ -116,25 +117,25 @@ def test_without_particles_of_its_own_the_model_takes_pyros() -> None:
     assert variances[1] < 3.3 * variances[0]  # F(29, 29) stays below 3.3 in 99.9 % of cases
 
 
+class Listening(Gaussian):
+    """A Gaussian likelihood that keeps what it was given."""
+
+    def distribution(self, outputs: Tensor, latents: Mapping[str, Tensor]) -> Distribution:
+        self.outputs, self.latent = outputs.detach(), latents["log_scale"].detach()
+        return super().distribution(outputs, latents)
+
+
 @pytest.mark.parametrize("particles", [None, 2])
-def test_vectorised_particles_are_different_draws(particles: int | None) -> None:
-    model, guide, x, y = small_problem(particles=particles)
-    lead = (5,) if particles is None else (5, particles)
-    seen: list[Tensor] = []
-    target = model.predictive
-
-    def remember(weights: Tensor, rows: Tensor) -> object:
-        seen.append(weights.detach())
-        return target(weights, rows)
-
-    model.predictive = remember  # type: ignore[method-assign, assignment]
-    elbo = Trace_ELBO(
-        num_particles=5, vectorize_particles=True, max_plate_nesting=1 if particles is None else 2
-    )
-    elbo.loss(model, guide, x, y)
-    draws = seen[-1].reshape(-1, model.spec.size)
-    assert len(draws) == math.prod(lead)
-    assert len(torch.unique(draws, dim=0)) == len(draws)
+@pytest.mark.parametrize("members", [1, 3])
+def test_vectorised_particles_are_different_draws(particles: int | None, members: int) -> None:
+    listener = Listening()
+    model, guide, x, y = small_problem(particles=particles, members=members, likelihood=listener)
+    lead, nesting = ((5,), 1) if particles is None else ((5, particles), 2)
+    Trace_ELBO(num_particles=5, vectorize_particles=True, max_plate_nesting=nesting).loss(model, guide, x, y)
+    assert listener.outputs.shape == (*lead, len(x), 1)
+    assert listener.latent.shape == (*lead, 1)
+    assert len(listener.latent.unique()) == math.prod(lead)
+    assert len(listener.outputs[..., 0, 0].unique()) == math.prod(lead)
 
 
 @pytest.mark.parametrize("elbo", [Trace_ELBO(), TraceMeanField_ELBO()])

@@ -56,31 +56,34 @@ def as_low_rank(member: Hypernetwork) -> Distribution:
 
 
 class Fold(nn.Module):
-    """φ(z) = (z², z⁴/6, sin z²): z and −z give the same weights, which no tangent can see (d = 1, k = 3)."""
+    """φ(z) = (z², z⁴/6, sin z²): z and −z give the same weights, which no tangent can see (k = 3 d)."""
 
-    noise_dim = 1
-    features = 3
     members = 1
+
+    def __init__(self, noise_dim: int = 1) -> None:
+        super().__init__()
+        self.noise_dim = noise_dim
+        self.features = 3 * noise_dim
 
     def forward(self, z: Tensor) -> Tensor:
         return torch.cat([z.square(), z.pow(4) / 6, z.square().sin()], dim=-1)
 
     def with_jacobian(self, z: Tensor) -> tuple[Tensor, Tensor]:
-        slopes = torch.cat([2 * z, 4 * z.pow(3) / 6, 2 * z * z.square().cos()], dim=-1)
-        return self(z), slopes.unsqueeze(-1)
+        slopes = (2 * z, 4 * z.pow(3) / 6, 2 * z * z.square().cos())
+        return self(z), torch.cat([slope.diag_embed() for slope in slopes], dim=-2)
 
 
 class FoldedHypernetwork(Hypernetwork):
     """A posterior of 60 weights around the fold; `member` copies, since the settings know no such trunk."""
 
-    def __init__(self, size: int = 60, *, noise: float = 1.0, seed: int = 0) -> None:
+    def __init__(self, noise_dim: int = 1, *, size: int = 60, noise: float = 1.0, seed: int = 0) -> None:
         super().__init__(
             torch.zeros(1, size),
             torch.ones(size),
-            HypernetworkSettings(noise_dim=1, hidden=(), output_noise=noise),
+            HypernetworkSettings(noise_dim=noise_dim, hidden=(), output_noise=noise),
         )
-        self.trunk = Fold()  # type: ignore[assignment]
-        self.head = DenseHead(size, features=3, noise_dim=1)
+        self.trunk = Fold(noise_dim)  # type: ignore[assignment]
+        self.head = DenseHead(size, features=3 * noise_dim, noise_dim=noise_dim)
         generator = torch.Generator().manual_seed(seed)
         with torch.no_grad():
             self.head.matrix.normal_(0.0, 1.0, generator=generator)
@@ -135,7 +138,7 @@ class Ridge:
         generator = torch.Generator().manual_seed(seed)
         x = torch.randn(rows, features, generator=generator)
         if features > 1:
-            x[:, 1] = 0.9 * x[:, 0] + 0.45 * x[:, 1]
+            x[:, 1] = 0.6 * x[:, 0] + 0.8 * x[:, 1]
         theta = torch.randn(features + 1, generator=generator)
         y = x @ theta[:-1] + theta[-1] + noise * torch.randn(rows, generator=generator)
         return cls(x, y, noise)
