@@ -106,11 +106,11 @@ class WeightEnsemble:
                 shapes = json.loads(header["shapes"])
                 spec = WeightSpec((name, tuple(shape)) for name, shape in shapes)
                 weights = spec.flatten({name: file.get_tensor(name) for name in spec.names})
-        except (SafetensorError, KeyError, ValueError, TypeError) as error:
+                return cls(weights, spec, target)
+        except (SafetensorError, KeyError, ValueError, TypeError, RuntimeError) as error:
             if isinstance(error, ModelFileError):
                 raise
             raise ModelFileError(f"{path} is not a weight ensemble, or it is damaged: {error}.") from error
-        return cls(weights, spec, target)
 
     def __repr__(self) -> str:
         return f"WeightEnsemble({len(self)} draws of {self.spec.size:,} weights in {len(self.spec)} tensors)"

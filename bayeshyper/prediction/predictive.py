@@ -329,7 +329,7 @@ def _quantile(part: Distribution, level: float) -> Array:
     reach = 1.001 / np.sqrt(min(level, 1.0 - level))
     low, high = (means - reach * spreads).min(0), (means + reach * spreads).max(0)
     tolerance = 1e-12 * (high - low)
-    value = 0.5 * (low + high)
+    value, step = 0.5 * (low + high), high - low
     moving = np.ones_like(value, dtype=bool)
     for _ in range(MAX_ROOT_STEPS):
         density = np.exp(part.log_prob(torch.from_numpy(value)).numpy()).mean(0)
@@ -337,7 +337,8 @@ def _quantile(part: Distribution, level: float) -> Array:
         low, high = np.where(excess < 0, value, low), np.where(excess < 0, high, value)
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             newton = value - excess / density
-        inside = (newton > low) & (newton < high)
+        # A step of nothing, at the root itself, is inside. Steps that do not halve may go to and fro for ever.
+        inside = (newton >= low) & (newton <= high) & (np.abs(newton - value) <= 0.5 * np.abs(step))
         step = np.where(inside, newton, 0.5 * (low + high)) - value
         value = np.where(moving, value + step, value)
         moving &= np.abs(step) > tolerance
