@@ -16,7 +16,7 @@ from bayeshyper.report.svg import draw, series
 from bayeshyper.report.wording import (
     audit_rows,
     audit_sentences,
-    comparisons,
+    comparison_sentences,
     method_sentence,
     score_rows,
     training_sentence,
@@ -114,7 +114,7 @@ def _render(template: str, contents: Contents) -> str:
         verdict=first.verdict,
         tones=TONES,
         scores=score_rows(contents.models),
-        comparisons=comparisons(contents.models),
+        comparisons=comparison_sentences(contents.models),
         audit_sentences=[] if contents.audit is None else audit_sentences(contents.audit),
         audit_rows=[] if contents.audit is None else audit_rows(contents.audit),
         training_sentence="" if contents.history is None else training_sentence(contents.history),

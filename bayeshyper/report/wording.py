@@ -40,17 +40,6 @@ class ScoreRow:
 
 
 @dataclass(frozen=True)
-class Comparison:
-    """One model beside the main one."""
-
-    name: str
-    status: str
-    headline: str
-    difference: Score
-    sentence: str
-
-
-@dataclass(frozen=True)
 class AuditRow:
     """One line of the audit's table."""
 
@@ -73,18 +62,15 @@ def score_rows(models: dict[str, Evaluation]) -> list[ScoreRow]:
     ]
 
 
-def comparisons(models: dict[str, Evaluation]) -> list[Comparison]:
-    """Compares the first model with each of the others, row by row."""
+def comparison_sentences(models: dict[str, Evaluation]) -> list[str]:
+    """Compares the first model with each of the others, row by row, and tells what is wrong with those."""
     (_, first), *others = models.items()
-    rows = []
+    sentences = []
     for name, other in others:
-        difference = paired_difference(first, other)
-        rows.append(
-            Comparison(
-                name, other.verdict.status, other.verdict.headline, difference, _difference(name, difference)
-            )
-        )
-    return rows
+        said = _difference(name, paired_difference(first, other))
+        fault = f" Its own verdict: {other.verdict.headline}" if other.verdict.flagged else ""
+        sentences.append(said + fault)
+    return sentences
 
 
 def audit_sentences(audit: Audit) -> list[str]:
@@ -219,4 +205,5 @@ def _difference(name: str, difference: Score) -> str:
 
 
 def _measured(value: float, error: float) -> str:
-    return f"{number(value, error=error)}{NO_BREAK}±{NO_BREAK}{number(error, error=error)}"
+    shown = max(error, abs(value) / 1_000.0)  # both to the same decimal
+    return f"{number(value, error=shown)}{NO_BREAK}±{NO_BREAK}{number(error, error=shown)}"

@@ -29,6 +29,10 @@ def test_groups_hold_every_row_once() -> None:
     assert sums.sum() == pytest.approx(rows.sum())
 
 
+def test_uneven_groups_keep_a_constant_constant() -> None:
+    np.testing.assert_allclose(bootstrap_means(np.ones(MAX_UNITS + 2345), n_bootstrap=50), 1.0, rtol=1e-12)
+
+
 def test_columns_share_their_rows() -> None:
     rows = RNG.normal(size=(60, 1))
     means = bootstrap_means(np.hstack([rows, rows + 3.0]))

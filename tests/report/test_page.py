@@ -121,6 +121,7 @@ def test_models_are_compared_in_columns_and_words(pages: dict[str, Path]) -> Non
     for part in ("hypernetwork", "mean field", "low-rank Gaussian", "over-confident", "under-confident"):
         assert part in text
     assert re.search(r"Against mean field, its log score is [\d.]+ nats per row higher .* better", text)
+    assert "Its own verdict: Over-confident: the intervals are too narrow" in text
     worse = read(pages["classes-compared"]).text
     assert re.search(r"Against calibrated one, .* lower .* worse on rows like these", worse)
 
