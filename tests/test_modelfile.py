@@ -111,7 +111,9 @@ def test_every_bit_of_the_version_counts(path: Path) -> None:
 
 
 @given(st.binary(max_size=300), st.booleans())
-def test_junk_is_a_model_file_error(tmp_path_factory: pytest.TempPathFactory, junk: bytes, framed: bool) -> None:
+def test_junk_is_a_model_file_error(
+    tmp_path_factory: pytest.TempPathFactory, junk: bytes, framed: bool
+) -> None:
     path = tmp_path_factory.mktemp("junk") / "m"
     path.write_bytes(struct.pack("<Q", len(junk)) + junk if framed else junk)
     with pytest.raises(ModelFileError):
@@ -130,9 +132,7 @@ def test_a_folder_is_a_model_file_error(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("metadata", [None, {"format": "pt"}, {"bayeshyper": "not JSON"}])
-def test_someone_elses_safetensors_file_is_not_ours(
-    tmp_path: Path, metadata: dict[str, str] | None
-) -> None:
+def test_someone_elses_safetensors_file_is_not_ours(tmp_path: Path, metadata: dict[str, str] | None) -> None:
     save_file({"weight": torch.zeros(3)}, tmp_path / "other.safetensors", metadata=metadata)
     with pytest.raises(ModelFileError, match="not a bayeshyper model"):
         read_model_file(tmp_path / "other.safetensors")
@@ -205,9 +205,7 @@ def test_a_renamed_tensor_is_damage(path: Path) -> None:
 def test_a_reshaped_or_retyped_tensor_is_damage(path: Path) -> None:
     header = header_of(path)
     for changed in (TENSORS["guide.mean"].reshape(3, 2), TENSORS["guide.mean"].view(torch.int64)):
-        path.write_bytes(
-            save(TENSORS | {"guide.mean": changed}, metadata={"bayeshyper": json.dumps(header)})
-        )
+        path.write_bytes(save(TENSORS | {"guide.mean": changed}, metadata={"bayeshyper": json.dumps(header)}))
         with pytest.raises(ModelFileError, match="checksum"):
             read_model_file(path)
 

@@ -337,7 +337,7 @@ def _quantile(part: Distribution, level: float) -> Array:
         low, high = np.where(excess < 0, value, low), np.where(excess < 0, high, value)
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             newton = value - excess / density
-        # A step of nothing, at the root itself, is inside. Steps that do not halve may go to and fro for ever.
+        # A step of nothing, at the root itself, is inside. Steps that do not halve may go on for ever.
         inside = (newton >= low) & (newton <= high) & (np.abs(newton - value) <= 0.5 * np.abs(step))
         step = np.where(inside, newton, 0.5 * (low + high)) - value
         value = np.where(moving, value + step, value)

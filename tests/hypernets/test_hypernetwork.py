@@ -273,7 +273,9 @@ def test_a_generator_decides_everything_and_the_global_one_is_left_alone() -> No
     network = make(2)
     state = torch.random.get_rng_state()
     assert torch.equal(network.sample(7, generator=seeded(3)), network.sample(7, generator=seeded(3)))
-    assert torch.equal(network.draw(7, generator=seeded(3)).weights, network.draw(7, generator=seeded(3)).weights)
+    assert torch.equal(
+        network.draw(7, generator=seeded(3)).weights, network.draw(7, generator=seeded(3)).weights
+    )
     assert not torch.equal(network.sample(7, generator=seeded(3)), network.sample(7, generator=seeded(4)))
     network.reset_parameters(seeded(1))
     assert torch.equal(torch.random.get_rng_state(), state)
@@ -353,7 +355,7 @@ def test_an_unknown_head_is_refused() -> None:
 
 @pytest.mark.parametrize("noise", [0.0, 1e-4, -1.0, math.nan])
 def test_an_output_noise_at_or_below_the_floor_is_refused(noise: float) -> None:
-    with pytest.raises(ValueError, match="output_noise = .*, expected more than 0.0001"):
+    with pytest.raises(ValueError, match=r"output_noise = .*, expected more than 0.0001"):
         HypernetworkSettings(output_noise=noise).build(torch.zeros(1, 4), torch.ones(4))
 
 

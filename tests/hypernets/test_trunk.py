@@ -30,9 +30,7 @@ def test_the_closed_jacobian_is_automatic_differentiations(
 
     everything = vmap(jacfwd(one_draw), in_dims=1)(z)  # (S, M, k, M, d)
     for member in range(members):
-        torch.testing.assert_close(
-            jacobian[member], everything[:, member, :, member], rtol=1e-12, atol=1e-13
-        )
+        torch.testing.assert_close(jacobian[member], everything[:, member, :, member], rtol=1e-12, atol=1e-13)
     torch.testing.assert_close(features, trunk(z), rtol=1e-14, atol=1e-14)
 
 

@@ -80,7 +80,7 @@ def test_the_log_joint_is_the_one_written_by_hand() -> None:
 
 @pytest.mark.parametrize("size", [1, 4, 5])
 def test_one_batch_of_everything_is_the_mean_over_mini_batches(size: int) -> None:
-    """Batch b of B_b rows is scaled by its own N/B_b, so its weight in the mean is B_b/N; 5 leaves a rest of 2."""
+    """Batch b is scaled by its own N/B_b, so its weight in the mean is B_b/N; 5 leaves a rest of 2."""
     model, (x, y) = make(), data()
     weights = torch.randn(model.spec.size, dtype=torch.float64)
     _, whole = log_joint(model, weights, x, y)
@@ -164,7 +164,7 @@ def test_the_log_predictive_density_is_numpys() -> None:
     )
 
 
-def Normal_log_prob(weights: Tensor, x: Tensor, y: Tensor) -> list[float]:  # noqa: N802
+def Normal_log_prob(weights: Tensor, x: Tensor, y: Tensor) -> list[float]:
     return [by_hand(weights, x[[i]], y[[i]])[1].item() for i in range(N)]
 
 
@@ -260,10 +260,14 @@ def test_a_plain_torch_likelihood_stands_in_the_pyro_model() -> None:
 # -- what does not fit together ---------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("width", "likelihood"), [(2, Gaussian()), (1, HeteroscedasticGaussian()), (3, Categorical(4))])
+@pytest.mark.parametrize(
+    ("width", "likelihood"), [(2, Gaussian()), (1, HeteroscedasticGaussian()), (3, Categorical(4))]
+)
 def test_the_wrong_number_of_outputs_is_refused(width: int, likelihood: Likelihood) -> None:
     model = BayesianModel(Target(MLP(F, width)), FanInPrior(), likelihood, num_data=N)
-    with pytest.raises(ValueError, match=rf"shape \({width},\) per row, but .* needs \({likelihood.n_outputs},\)"):
+    with pytest.raises(
+        ValueError, match=rf"shape \({width},\) per row, but .* needs \({likelihood.n_outputs},\)"
+    ):
         model(torch.zeros(N, F))
 
 

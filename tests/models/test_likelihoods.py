@@ -140,7 +140,9 @@ def test_any_number_of_draws_gives_one_distribution_per_row(
 def test_noise_never_vanishes(log_scale: float) -> None:
     latents = {"log_scale": column(log_scale), "log_df": column(0.0)}
     for likelihood in (Gaussian(), StudentT()):
-        score = likelihood.distribution(torch.zeros(1, 1, 1).double(), latents).log_prob(torch.zeros(1).double())
+        score = likelihood.distribution(torch.zeros(1, 1, 1).double(), latents).log_prob(
+            torch.zeros(1).double()
+        )
         assert score.item() < -math.log(MIN_SCALE)
 
 

@@ -301,9 +301,7 @@ def test_several_groups_equal_one_group_with_the_same_noise() -> None:
     weights, x = torch.zeros(6, target.spec.size).double(), ROWS.double()
     several = Conditional(one.mean.reshape(3, 2, -1), one.scale.expand(3, -1, -1))
     outputs = [
-        target.forward_local(
-            weights, Conditional(law.mean, law.scale, torch.Generator().manual_seed(1)), x
-        )
+        target.forward_local(weights, Conditional(law.mean, law.scale, torch.Generator().manual_seed(1)), x)
         for law in (one, several)
     ]
     torch.testing.assert_close(outputs[0], outputs[1], rtol=1e-12, atol=1e-12)

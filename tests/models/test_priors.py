@@ -152,7 +152,7 @@ def test_biases_and_scalars_have_a_scale_of_their_own(shape: tuple[int, ...]) ->
 
 @pytest.mark.parametrize("value", [0.0, -1.0, math.inf, math.nan])
 def test_scales_that_are_not_positive_are_refused(value: float) -> None:
-    with pytest.raises(ValueError, match="Got scale = .*, expected a positive number"):
+    with pytest.raises(ValueError, match=r"Got scale = .*, expected a positive number"):
         NormalPrior(scale=value)
     with pytest.raises(ValueError, match="Got gain = "):
         FanInPrior(gain=value)
@@ -161,7 +161,7 @@ def test_scales_that_are_not_positive_are_refused(value: float) -> None:
 
 
 def test_recipes_know_them_by_name() -> None:
-    assert PRIORS == {"normal": NormalPrior, "fan-in": FanInPrior}
+    assert {"normal": NormalPrior, "fan-in": FanInPrior} == PRIORS
 
 
 # -- laid out over a model --------------------------------------------------------------------------------

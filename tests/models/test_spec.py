@@ -102,7 +102,7 @@ def test_a_vector_of_another_length_is_refused(size: int) -> None:
 
 
 def test_a_missing_tensor_is_named() -> None:
-    with pytest.raises(ValueError, match="'b', got none"):
+    with pytest.raises(ValueError, match="Got no tensor for 'b'"):
         WeightSpec([("a", ()), ("b", ())]).flatten({"a": torch.tensor(0.0)})
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import copy
 import io
 import threading
@@ -10,9 +11,9 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from bayeshyper.models import MLP, Conditional, FanInPrior, Gaussian, BayesianModel, Target
-from bayeshyper.inference import ImplicitGuide, OptimizerSettings, SVISettings, fit
 from bayeshyper.hypernets import Hypernetwork
+from bayeshyper.inference import ImplicitGuide, OptimizerSettings, SVISettings, fit
+from bayeshyper.models import MLP, BayesianModel, Conditional, FanInPrior, Gaussian, Target
 
 
 class Tied(nn.Module):
@@ -45,7 +46,12 @@ class Scaled(nn.Module):
 
 def convolutional() -> nn.Module:
     return nn.Sequential(
-        nn.Unflatten(1, (1, 3)), nn.Conv1d(1, 2, 2), nn.BatchNorm1d(2), nn.ReLU(), nn.Flatten(), nn.Linear(4, 1)
+        nn.Unflatten(1, (1, 3)),
+        nn.Conv1d(1, 2, 2),
+        nn.BatchNorm1d(2),
+        nn.ReLU(),
+        nn.Flatten(),
+        nn.Linear(4, 1),
     )
 
 
@@ -197,10 +203,8 @@ class Meeting(nn.Module):
         return output
 
     def meet(self) -> None:
-        try:
+        with contextlib.suppress(threading.BrokenBarrierError):
             MEETING.wait(timeout=0.5)
-        except threading.BrokenBarrierError:
-            pass
 
 
 def in_threads(work: list[Callable[[], None]]) -> None:
@@ -300,7 +304,9 @@ def test_tied_weights_are_one_tensor() -> None:
 def test_moving_to_float64_moves_every_tensor() -> None:
     target = Target(make(normalised)).double()
     assert {t.dtype for t in target.state_dict().values()} == {torch.float64, torch.int64}  # batches counted
-    assert target(torch.randn(2, target.spec.size).double(), torch.randn(3, 3).double()).dtype == torch.float64
+    assert (
+        target(torch.randn(2, target.spec.size).double(), torch.randn(3, 3).double()).dtype == torch.float64
+    )
 
 
 @pytest.mark.xfail(strict=True, raises=RuntimeError, reason="vmap has no rule for the fused LSTM")

@@ -166,12 +166,12 @@ def test_the_order_of_the_draws_does_not_matter() -> None:
 
 @pytest.mark.parametrize("name", ["mean", "std", "aleatoric", "epistemic"])
 def test_what_belongs_to_regression_is_said(name: str) -> None:
-    with pytest.raises(AttributeError, match="belong to regression; .* is for classification"):
+    with pytest.raises(AttributeError, match=r"belong to regression; .* is for classification"):
         getattr(case(Bernoulli()).predictive, name)
 
 
 def test_what_belongs_to_regression_is_said_when_called() -> None:
     p = case(Bernoulli()).predictive
     for call in (lambda: p.cdf(np.zeros(5)), lambda: p.quantiles(0.5), lambda: p.interval(0.9)):
-        with pytest.raises(AttributeError, match="belong to regression; .* is for classification"):
+        with pytest.raises(AttributeError, match=r"belong to regression; .* is for classification"):
             call()

@@ -74,7 +74,7 @@ def test_quantiles_are_the_mixtures_roots(likelihood: Likelihood) -> None:
 @FAMILIES
 @pytest.mark.parametrize("level", [0.05, 0.4375, 0.5, 0.75, 0.99])
 def test_the_search_for_a_quantile_ends_at_it_in_every_row(likelihood: Likelihood, level: float) -> None:
-    """Draws of very different noise: where Newton's steps go to and fro, and where one hits the root itself."""
+    """Draws of very different noise: Newton's steps can go to and fro there, or hit the root itself."""
     c = case(likelihood, draws=5, rows=400, spread=2.0)
     found = c.predictive.quantiles(level)[:, 0]
     # what rounding leaves: 2⁻⁵² of a value of some hundreds, times a density of up to some hundreds
@@ -86,7 +86,8 @@ def test_the_search_for_a_quantile_ends_at_it_in_every_row(likelihood: Likelihoo
 @given(level=st.floats(1e-6, 1 - 1e-6))
 def test_the_distribution_function_undoes_the_quantiles(likelihood: Likelihood, level: float) -> None:
     c = case(likelihood)
-    np.testing.assert_allclose(c.predictive.cdf(c.predictive.quantiles(level)[:, 0]), level, rtol=0, atol=1e-10)
+    found = c.predictive.quantiles(level)[:, 0]
+    np.testing.assert_allclose(c.predictive.cdf(found), level, rtol=0, atol=1e-10)
 
 
 @settings(max_examples=20)
@@ -160,9 +161,7 @@ def test_changing_the_targets_units_changes_all_accordingly() -> None:
     np.testing.assert_allclose(c.predictive.mean, LOC + SCALE * plain.mean, rtol=1e-12)
     np.testing.assert_allclose(c.predictive.std, SCALE * plain.std, rtol=1e-12)
     np.testing.assert_allclose(c.predictive.cdf(y), plain.cdf(standard), rtol=1e-12)
-    np.testing.assert_allclose(
-        c.predictive.log_prob(y), plain.log_prob(standard) - np.log(SCALE), rtol=1e-12
-    )
+    np.testing.assert_allclose(c.predictive.log_prob(y), plain.log_prob(standard) - np.log(SCALE), rtol=1e-12)
     np.testing.assert_allclose(c.predictive.functions(), LOC + SCALE * plain.functions(), rtol=1e-12)
 
 
@@ -183,9 +182,7 @@ def test_far_targets_have_a_finite_log_density() -> None:
 
 
 def network_case(rows: int = 40, draws: int = 30) -> tuple[BayesianModel, torch.Tensor, torch.Tensor]:
-    model = BayesianModel(
-        Target(MLP(8, 1, hidden=(50,))), FanInPrior(), Gaussian(), num_data=10
-    ).double()
+    model = BayesianModel(Target(MLP(8, 1, hidden=(50,))), FanInPrior(), Gaussian(), num_data=10).double()
     weights = 0.3 * torch.randn(draws, model.spec.size, dtype=torch.float64)
     return model, weights, torch.randn(rows, 8, dtype=torch.float64)
 
@@ -285,7 +282,7 @@ def test_levels_that_are_no_shares_are_refused(levels: object) -> None:
 
 @pytest.mark.parametrize("level", [0.0, 1.0, 90, np.nan])
 def test_an_interval_of_no_share_is_refused(level: float) -> None:
-    with pytest.raises(ValueError, match="strictly between 0 and 1, like 0.9"):
+    with pytest.raises(ValueError, match=r"strictly between 0 and 1, like 0.9"):
         case(REGRESSION["gaussian"]).predictive.interval(level)
 
 
@@ -305,5 +302,5 @@ def test_no_draws_are_refused() -> None:
 
 @pytest.mark.parametrize("name", ["probs", "entropy", "mutual_information", "aleatoric_entropy"])
 def test_what_belongs_to_classification_is_said(name: str) -> None:
-    with pytest.raises(AttributeError, match="belong to classification; .* is for regression"):
+    with pytest.raises(AttributeError, match=r"belong to classification; .* is for regression"):
         getattr(case(REGRESSION["gaussian"]).predictive, name)
