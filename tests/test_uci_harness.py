@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -97,7 +99,9 @@ def test_scores_are_in_the_units_of_the_target(folder: Path, finished: Path) -> 
             assert rows.at[split, "coverage_90"] == pytest.approx(inside.mean())
 
 
-def test_only_what_is_missing_is_run(folder: Path, finished: Path, tmp_path: Path) -> None:
+def test_only_what_is_missing_is_run(
+    folder: Path, finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     header, *lines = finished.read_text().splitlines()
     kept = [line for line in lines if not line.startswith("line,standard,1,bayeshyper")]
     assert len(kept) == len(lines) - 1
@@ -112,7 +116,8 @@ def test_only_what_is_missing_is_run(folder: Path, finished: Path, tmp_path: Pat
     before, after = (pd.read_csv(path).set_index(JOB).sort_index() for path in (finished, out))
     scores = ["log_likelihood", "rmse", "crps"]
     pd.testing.assert_frame_equal(before[scores], after[scores], check_exact=True)  # the seed decides
-    assert "4 fits, of which 4 are in" in succeed(benchmark(folder, out))
+    assert imported("uci").main(benchmark(folder, out)[2:]) == 0
+    assert "4 fits, of which 4 are in" in capsys.readouterr().out
 
 
 @pytest.mark.skipif(os.name != "posix", reason="kills with a signal")
@@ -135,22 +140,26 @@ def test_a_killed_run_goes_on_where_it_was(folder: Path, tmp_path: Path) -> None
 
 
 def test_gap_splits_and_random_splits_stand_apart(folder: Path, tmp_path: Path) -> None:
-    out = tmp_path / "results.csv"
-    few = ("--splits", "0", "--methods", "gaussian", "deep-ensemble")
-    succeed(benchmark(folder, out, *few, "--gap"))
-    succeed([*benchmark(folder, out, *few), "--data", "sklearn:diabetes"])
-    rows = pd.read_csv(out)
-    assert sorted(set(zip(rows["data"], rows["protocol"], strict=True))) == [
-        ("line", "gap"),
-        ("sklearn:diabetes", "random"),
+    uci = imported("uci")
+    gap = ["--gap", "--methods", "deep-ensemble", "gaussian"]
+    bundled = ["--data", "sklearn:diabetes", "--splits", "0,2", "--methods", "gaussian"]
+    rows = []
+    for more in (gap, bundled):
+        options = uci.parser().parse_args(benchmark(folder, tmp_path, *more)[2:])
+        rows += [uci.run(job, options.folder, audited=False) for job in uci.plan(options)]
+    made = [(row["data"], row["protocol"], row["split"], row["method"], row["settings"]) for row in rows]
+    assert made == [
+        ("line", "gap", 0, "deep-ensemble", ""),
+        ("line", "gap", 0, "gaussian", ""),
+        ("sklearn:diabetes", "random", 0, "gaussian", ""),
+        ("sklearn:diabetes", "random", 2, "gaussian", ""),
     ]
-    scores = rows.set_index(["data", "method"])["log_likelihood"]
-    for data in ("line", "sklearn:diabetes"):
-        assert scores[data, "deep-ensemble"] > scores[data, "gaussian"] + 0.1
-    assert rows.set_index(["data", "method"]).at[("sklearn:diabetes", "gaussian"), "rows_scored"] == 44
+    assert [row["rows_scored"] for row in rows] == [6, 6, 44, 44]
+    assert rows[2]["log_likelihood"] != rows[3]["log_likelihood"]
+    assert rows[0]["log_likelihood"] > rows[1]["log_likelihood"] + 0.3  # the target is nearly a line
 
 
-def test_the_table_says_what_the_rows_say(finished: Path) -> None:
+def test_the_table_says_what_the_rows_say(finished: Path, capsys: pytest.CaptureFixture[str]) -> None:
     rows = pd.read_csv(finished)
     wide = rows.pivot(index="split", columns="method", values="log_likelihood")[list(METHODS)]
     said = succeed(command("table.py", finished))
@@ -163,7 +172,9 @@ def test_the_table_says_what_the_rows_say(finished: Path) -> None:
         assert found[1] == pytest.approx(error, rel=0.06)  # two digits
         assert found[0] == pytest.approx(expected.mean(), abs=0.06 * error)
     assert "ELBO ≥" in said
-    only = succeed(command("table.py", finished, "--methods", "gaussian", "--metrics", "rmse"))
+    table = imported("table")
+    assert table.main([str(finished), "--methods", "gaussian", "--metrics", "rmse"]) == 0
+    only = capsys.readouterr().out
     assert only.count("## ") == 2  # its own section, and the audit's
     assert "bayeshyper" not in only.split("## ")[1]
 
@@ -174,12 +185,14 @@ def read_line(text: str) -> list[tuple[float, float]]:
     return [(float(mean), float(error)) for mean, error in (cell.split(" ± ") for cell in cells)]
 
 
-def test_a_split_that_one_method_lacks_is_left_out_of_the_table(finished: Path, tmp_path: Path) -> None:
+def test_a_split_that_one_method_lacks_is_left_out_of_the_table(
+    finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     lines = finished.read_text().splitlines()
     out = tmp_path / "results.csv"
     out.write_text("\n".join(line for line in lines if ",1,gaussian" not in line) + "\n")
-    said = succeed(command("table.py", out, "--metrics", "rmse"))
-    assert "| line | 1 |" in said
+    assert imported("table").main([str(out), "--metrics", "rmse"]) == 0
+    assert "| line | 1 |" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -223,10 +236,8 @@ def test_hidden_units_follow_the_protocol_but_not_for_a_network_of_ones_own(tmp_
         assert fit.predictive.__self__.sample_weights(1).weights.shape == (1, size)
 
 
-def imported(name: str) -> object:
+def imported(name: str) -> Any:
     """A module of the benchmark, which finds its neighbours as it does when run as a script."""
-    import importlib
-
     sys.path.insert(0, str(BENCHMARKS))
     try:
         return importlib.import_module(name)

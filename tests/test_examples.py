@@ -1,0 +1,81 @@
+"""Each example runs as it stands, anywhere, without a warning, and shows what it says it shows."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+
+# What each must print: patterns, in this order.
+EXPECTED = {
+    "arviz_checks": [r"log_scale +-?\d", r"f\[2\] .* 1\.\d", r"elpd_loo|elpd", r"The same rows, seen: -\d"],
+    "audit": [r"mlp, in nats", r"\(honest\)", r"mean-field, in nats", r"at least \d+\.\d nats closer"],
+    "classification": [r"accuracy on test rows: (9\d|100)%", r"typical", r"between two", r"like no other"],
+    "own_likelihood": [r"ELBO per row: -\d", r"dispersion: [2-9]\.\d ± [01]\.\d", r" 0 +2\.72 +[23]\.\d"],
+    "own_network": [
+        r"every weight uncertain: +-5\.[45]",
+        r"bmi +\+0\.\d\d ± 0\.\d\d +clear",
+        "untouched: True",
+    ],
+    "plain_pyro": [r"step 800: ELBO", r"density per row: 0\.[4-9]", r"parameters in Pyro's store: 0"],
+    "regression": [
+        r"female +NaN",
+        r"90 % intervals hold (8[4-9]|9\d)%",
+        r"-5\.[45]\d+ nats",
+        r"to the bit: True",
+    ],
+    "weight_ensemble": [
+        r"50 draws of 1,601 weights",
+        r"layers\.0\.weight +\(50, 50, 30\)",
+        r"alone agree: True",
+    ],
+}
+
+
+def run(name: str, folder: Path) -> str:
+    """What an example prints, started from an empty folder."""
+    environment = {**os.environ, "PYTHONPATH": str(EXAMPLES.parent), "PYTHONIOENCODING": "utf-8"}
+    script = [sys.executable, str(EXAMPLES / f"{name}.py")]
+    result = subprocess.run(
+        script, cwd=folder, env=environment, capture_output=True, encoding="utf-8", timeout=300
+    )
+    assert result.returncode == 0, result.stderr
+    assert result.stderr == ""
+    assert not list(folder.iterdir()), "an example leaves nothing behind"
+    return result.stdout
+
+
+def test_every_example_is_held_to_something() -> None:
+    assert sorted(path.stem for path in EXAMPLES.glob("*.py")) == sorted(EXPECTED)
+
+
+@pytest.mark.parametrize("name", EXPECTED)
+def test_an_example_runs_and_shows_what_it_promises(name: str, tmp_path: Path) -> None:
+    printed = run(name, tmp_path)
+    at = 0
+    for pattern in EXPECTED[name]:
+        found = re.compile(pattern).search(printed, at)
+        assert found, f"{pattern!r} is not in, or out of order:\n{printed}"
+        at = found.end()
+    if name == "classification":
+        check_where_the_doubt_comes_from(printed)
+
+
+def check_where_the_doubt_comes_from(printed: str) -> None:
+    """A row between two classes is mostly ambiguous in itself; one unlike all others mostly divides the draws."""
+    typical, between, strange = (
+        [float(number) for number in re.search(rf"{wine} +(.*)", printed)[1].split()]
+        for wine in ("typical", "between two", "like no other")
+    )
+    entropy, aleatoric, epistemic = -3, -2, -1
+    for row in (typical, between, strange):
+        assert sum(row[:3]) == pytest.approx(1.0, abs=0.002)
+        assert row[entropy] == pytest.approx(row[aleatoric] + row[epistemic], abs=0.002)
+    assert between[aleatoric] > 2 * between[epistemic]
+    assert strange[epistemic] > max(strange[aleatoric], 3 * typical[epistemic])
