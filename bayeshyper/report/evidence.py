@@ -1,10 +1,9 @@
-"""The figures of the report, from evaluations, the audit and the training history."""
+"""The figures of calibration, from evaluations."""
 
 from __future__ import annotations
 
 import math
 from itertools import pairwise
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -12,7 +11,6 @@ from bayeshyper.diagnostics import Evaluation
 from bayeshyper.diagnostics._words import number, percent, plural
 from bayeshyper.report.figures import (
     REFERENCE,
-    Axis,
     Band,
     Bars,
     Figure,
@@ -21,15 +19,8 @@ from bayeshyper.report.figures import (
     Ranges,
     Rule,
     number_axis,
-    padded,
     share_axis,
 )
-
-if TYPE_CHECKING:
-    from bayeshyper.diagnostics.audit import Audit
-    from bayeshyper.inference import History
-
-_MOST_POINTS = 400  # of a training curve: more than a screen has
 
 
 def calibration_figures(models: dict[str, Evaluation]) -> list[Figure]:
@@ -215,100 +206,3 @@ def confidence_figure(evaluation: Evaluation) -> Figure:
         header=("How sure", "Rows"),
         rows=tuple((span, f"{c:,}") for span, c in zip(spans, shown, strict=True)),
     )
-
-
-def audit_figure(audit: Audit) -> Figure:
-    """Draws the ELBO's two bounds and what training believed, each with two standard errors."""
-    rows = (
-        ("Upper bound", audit.elbo_upper, audit.elbo_upper_error),
-        ("Training's estimate", audit.elbo_linearized, audit.elbo_linearized_error),
-        ("Lower bound", audit.elbo_lower, audit.elbo_lower_error),
-    )
-    values = [value for _, value, _ in rows]
-    low = [value - 2.0 * error for _, value, error in rows]
-    high = [value + 2.0 * error for _, value, error in rows]
-    return Figure(
-        name="audit",
-        title="The ELBO, between two bounds",
-        x=number_axis("Nats, whole training set", *padded([*low, *high], 0.12), about=4),
-        y=Axis("", -0.6, 2.6, tuple((2.0 - k, label) for k, (label, _, _) in enumerate(rows))),
-        layers=(
-            Points(
-                values,
-                (2.0, 1.0, 0.0),
-                [f"{label}: {number(value, error=error)}" for label, value, error in rows],
-                low=low,
-                high=high,
-            ),
-        ),
-        caption="Dots with two standard errors to either side. The true ELBO lies between the bounds; "
-        "training's estimate is trustworthy if it does too.",
-        summary=f"The ELBO lies between {number(audit.elbo_lower, error=audit.elbo_lower_error)} and "
-        f"{number(audit.elbo_upper, error=audit.elbo_upper_error)} nats.",
-        height=200,
-    )
-
-
-def training_figures(history: History) -> list[Figure]:
-    """Draws the ELBO per row and, where rows were held out, their score."""
-    curves = [
-        (
-            "training",
-            "ELBO while training",
-            "Nats per row",
-            history.elbo_per_datum,
-            "What training maximises, per row of the training set. The first steps may run off the plot. A "
-            "curve that still rises at the end could have been trained longer.",
-        ),
-        (
-            "heldout",
-            "Score of held-out rows while training",
-            "Nats per row",
-            history.heldout_score,
-            "The log score of rows that were not trained on. Falling while the ELBO rises would mean "
-            "overfitting.",
-        ),
-    ]
-    figures = []
-    for name, title, unit, values, caption in curves:
-        seen = [(s, v) for s, v in zip(history.steps, values, strict=False) if math.isfinite(v)]
-        seen = seen[:: -max(1, len(seen) // _MOST_POINTS)][::-1]  # from the end: the last is always there
-        if not seen:
-            continue
-        steps, heights = [float(s) for s, _ in seen], [float(v) for _, v in seen]
-        # The climb out of the initial state would flatten everything after it.
-        settled = heights[len(heights) // 5 :]
-        low, high = padded(settled, 0.1)
-        best = (
-            (Rule(history.best_step, f"The state that was kept, of step {history.best_step:,}"),)
-            if 0 < history.best_step < steps[-1]
-            else ()
-        )
-        last = number(heights[-1], error=(high - low) / 50)
-        marked = range(0, len(seen), max(1, len(seen) // 40))
-        figures.append(
-            Figure(
-                name=name,
-                title=title,
-                x=number_axis("Step", 0.0, max(steps[-1], 1.0)),
-                y=number_axis(unit, low, high),
-                layers=(
-                    *best,
-                    Line(steps, heights, 0) if len(seen) > 1 else Points(steps, heights),
-                    Points(
-                        [steps[i] for i in marked],
-                        [heights[i] for i in marked],
-                        [
-                            f"Step {steps[i]:,.0f}: {number(heights[i], error=(high - low) / 50)}"
-                            for i in marked
-                        ],
-                        faint=True,
-                    ),
-                ),
-                caption=caption,
-                summary=f"After {plural(int(steps[-1]), 'step')} it is {last} nats per row.",
-                header=("Step", unit),
-                rows=tuple((f"{steps[i]:,.0f}", number(heights[i], error=(high - low) / 50)) for i in marked),
-            )
-        )
-    return figures

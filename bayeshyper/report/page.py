@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 
 from bayeshyper.diagnostics import Evaluation
-from bayeshyper.report.evidence import audit_figure, calibration_figures, training_figures
+from bayeshyper.report.evidence import calibration_figures
 from bayeshyper.report.figures import Figure
+from bayeshyper.report.fitting import audit_figure, training_figures
 from bayeshyper.report.svg import draw, series
 from bayeshyper.report.wording import (
     audit_rows,

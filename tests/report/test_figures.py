@@ -7,13 +7,9 @@ import pytest
 
 from bayeshyper.diagnostics import evaluate
 from bayeshyper.inference import History
-from bayeshyper.report.evidence import (
-    audit_figure,
-    calibration_figures,
-    coverage_figure,
-    training_figures,
-)
+from bayeshyper.report.evidence import calibration_figures, coverage_figure
 from bayeshyper.report.figures import Bars, Line, nice_ticks, number_axis
+from bayeshyper.report.fitting import audit_figure, training_figures
 from bayeshyper.report.png import png
 from bayeshyper.report.svg import draw
 from tests.diagnostics.fakes import ClassPredictive, GaussianPredictive, classification, regression
