@@ -91,14 +91,10 @@ def audit_sentences(audit: Audit) -> list[str]:
             "training curve shows can be believed."
         )
     else:
-        above = audit.entropy_linearized > audit.entropy_upper
-        bound = audit.entropy_upper if above else audit.entropy_lower
-        gap = number(abs(audit.entropy_linearized - bound), error=1.0)
         sentences.append(
-            f"Flagged: training's own estimate, {estimate}, credits the posterior with an entropy {gap} nats "
-            f"{'above the upper' if above else 'below the lower'} bound, more than chance explains. Believe "
-            "the bounds, not the training curve; a smaller noise dimension (hypernetwork.noise_dim) makes "
-            "the approximation easier."
+            f"Flagged: training's own estimate, {estimate}, {_flag(audit)} Believe the lower bound, not the "
+            "training curve; a smaller noise dimension (hypernetwork.noise_dim) makes the approximation "
+            "easier."
         )
     if audit.n_members > 1:
         sentences.append(
@@ -202,6 +198,21 @@ def _difference(name: str, difference: Score) -> str:
         better = "better" if difference.lower > 0 else "worse"
         return f"Against {name}, its log score is {said}: it is {better} on rows like these."
     return f"Against {name}, its log score is {said}: these rows cannot tell the two apart."
+
+
+def _flag(audit: Audit) -> str:
+    """Says on which side of the bounds training's entropy lies, or that the bounds are far apart."""
+    above = audit.entropy_linearized - audit.entropy_upper
+    below = audit.entropy_lower - audit.entropy_linearized
+    if max(above, below) > 0.5:
+        side = "above the upper" if above > below else "below the lower"
+        gap = number(max(above, below), error=1.0)
+        return f"credits the posterior with an entropy {gap} nats {side} bound, more than chance explains."
+    gap, bound = number(max(-above, -below), error=1.0), "lower" if -below > -above else "upper"
+    return (
+        f"uses an entropy {gap} nats from the {bound} bound, more than chance explains: different noise may "
+        "give the same weights (a fold), which training cannot see."
+    )
 
 
 def _measured(value: float, error: float) -> str:

@@ -15,16 +15,16 @@ from tests.diagnostics.fakes import GaussianPredictive, classification, regressi
 ABOUT = {"Data": "concrete.csv, target strength", "Split": "927 rows trained on, 103 scored", "Seed": "0"}
 
 
-def audit(*, gap: float = 0.1, n_members: int = 1, temperature: float = 1.0) -> Audit:
-    """An audit whose training estimate lies ``gap`` above the upper bound."""
+def audit(*, gap: float = 0.1, n_members: int = 1, temperature: float = 1.0, apart: float = 0.4) -> Audit:
+    """An audit whose training estimate lies ``gap`` above the upper bound, and that ``apart`` the lower."""
     return Audit(
-        elbo_lower=-613.4,
+        elbo_lower=-612.1 - apart,
         elbo_upper=-612.1,
         elbo_linearized=-612.1 + gap,
         elbo_lower_error=0.4,
         elbo_upper_error=0.5,
         elbo_linearized_error=0.45,
-        entropy_lower=263.0,
+        entropy_lower=264.3 - apart,
         entropy_upper=264.3,
         entropy_linearized=264.3 + gap,
         entropy_lower_error=0.1,

@@ -70,7 +70,7 @@ def test_bars_stand_on_the_axis_and_inside_the_plot() -> None:
 
 def test_the_audit_spans_its_errors() -> None:
     figure = audit_figure(audit(gap=9.0))
-    assert figure.x.low < -613.4 - 0.8
+    assert figure.x.low < -612.5 - 0.8
     assert figure.x.high > -612.1 + 9.0 + 0.9
     exact = audit_figure(audit(gap=0.0).__class__(*[1.0] * 3, *[0.0] * 3, *[1.0] * 3, *[0.0] * 3))
     assert exact.x.low < 1.0 < exact.x.high

@@ -11,6 +11,7 @@ import pytest
 
 from bayeshyper.diagnostics import evaluate
 from bayeshyper.report import write_report
+from bayeshyper.report.wording import audit_sentences
 from tests.diagnostics.fakes import ClassPredictive, classification, regression
 from tests.report.examples import ABOUT, audit, history, three_models, write_all
 
@@ -114,6 +115,19 @@ def test_the_page_says_what_was_found(pages: dict[str, Path]) -> None:
     assert "log\u00a03 = 1.10 nats at most" in fine
     assert "Temperature 1: prior and data were weighted as Bayes' rule says." in fine
     assert "the state of step 1,600 was kept" in fine
+
+
+def test_the_flag_says_what_it_saw() -> None:
+    cases = {
+        "9.0 nats above the upper bound": audit(gap=9.0),
+        "3.0 nats below the lower bound": audit(gap=-4.0, apart=1.0),
+        "6.0 nats from the lower bound": audit(gap=0.0, apart=6.0),
+    }
+    for words, found in cases.items():
+        if found.flagged:  # the last only where a wide sandwich is flagged too
+            assert any(words in sentence for sentence in audit_sentences(found))
+    assert cases["9.0 nats above the upper bound"].flagged
+    assert not any("Flagged" in sentence for sentence in audit_sentences(audit()))
 
 
 def test_models_are_compared_in_columns_and_words(pages: dict[str, Path]) -> None:
