@@ -181,8 +181,6 @@ def normed() -> nn.Module:
 
 
 ROWS, SEQUENCES = torch.linspace(-1, 2, 9).reshape(3, 3), torch.linspace(-1, 2, 45).reshape(3, 5, 3)
-rows_only = pytest.mark.xfail(strict=True, reason="any 2-D input counts, also (N·T, F)")
-properties = pytest.mark.xfail(strict=True, reason="weight.T is a property, which the recorder skips")
 
 QUALIFYING: list[tuple[Callable[[], nn.Module], Tensor, list[str]]] = [
     (lambda: nn.Linear(3, 2), ROWS, ["weight"]),
@@ -196,10 +194,10 @@ NOT_QUALIFYING = [
     (Shared, ROWS),
     (SharedBias, ROWS),
     (Pooled, SEQUENCES),
-    pytest.param(Flattened, SEQUENCES, marks=rows_only),
+    (Flattened, SEQUENCES),
     (ByProduct, ROWS),
     (ByMethod, ROWS),
-    pytest.param(ByProperty, ROWS, marks=properties),
+    (ByProperty, ROWS),
     (Recurrent, SEQUENCES),
     (Stepwise, SEQUENCES),
     (Attention, SEQUENCES),
@@ -358,9 +356,9 @@ def test_gradients_reach_mean_and_scale_and_stay_finite_at_a_zero_row() -> None:
     [
         (Shared, ROWS),
         (Pooled, SEQUENCES),
-        pytest.param(Flattened, SEQUENCES, marks=rows_only),
+        (Flattened, SEQUENCES),
         (ByProduct, ROWS),
-        pytest.param(ByProperty, ROWS, marks=properties),
+        (ByProperty, ROWS),
         (Stepwise, SEQUENCES),
     ],
 )

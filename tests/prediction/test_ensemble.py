@@ -66,6 +66,9 @@ def test_modules_are_the_users_to_change() -> None:
         with torch.no_grad():
             for parameter in module.parameters():
                 parameter.zero_()
+    assert all((p != 0).any() for p in ensemble.target.parameters())
+    first, second = list(ensemble.modules())[:2]
+    assert not torch.equal(first(x), second(x))
     assert torch.equal(ensemble.target(ensemble.weights[:, :-1], x), before[0])
     assert torch.equal(ensemble.weights, before[1])
 

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import copy
+import pickle
 import threading
+from collections.abc import Callable
 
 import pytest
 import torch
 
-from bayeshyper.seeding import seeded
+from bayeshyper.threads import OwnLock, seeded
 
 
 def test_the_block_gets_the_seed_and_the_rest_its_own_numbers() -> None:
@@ -56,3 +59,32 @@ def test_threads_get_the_numbers_of_their_own_seed() -> None:
     for thread in threads:
         thread.join()
     assert all(torch.equal(results[seed], expected[seed]) for seed in range(4))
+
+
+def held_elsewhere(lock: OwnLock, work: Callable[[], None]) -> bool:
+    """Whether another thread has to wait for the lock to do its work."""
+
+    def other() -> None:
+        with lock:
+            work()
+
+    thread = threading.Thread(target=other, daemon=True)
+    thread.start()
+    thread.join(timeout=0.2)
+    return thread.is_alive()
+
+
+def test_a_lock_keeps_other_threads_out_and_lets_its_own_in_again() -> None:
+    lock = OwnLock()
+    with lock, lock:
+        assert held_elsewhere(lock, lambda: None)
+    assert not held_elsewhere(lock, lambda: None)
+
+
+@pytest.mark.parametrize(
+    "duplicate", [copy.copy, copy.deepcopy, lambda lock: pickle.loads(pickle.dumps(lock))]
+)
+def test_a_copy_of_a_held_lock_is_free(duplicate: Callable[[OwnLock], OwnLock]) -> None:
+    lock = OwnLock()
+    with lock:
+        assert not held_elsewhere(duplicate(lock), lambda: None)
