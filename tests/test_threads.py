@@ -50,12 +50,16 @@ def test_threads_get_the_numbers_of_their_own_seed() -> None:
             expected[seed] = torch.rand(2)
     both_inside = threading.Barrier(2)
 
+    def meet() -> None:
+        with contextlib.suppress(threading.BrokenBarrierError):  # as it must: they take turns
+            both_inside.wait(timeout=0.3)
+
     def work(seed: int) -> None:
         with seeded(seed):
             first = torch.rand(1)
-            with contextlib.suppress(threading.BrokenBarrierError):  # as it must: they take turns
-                both_inside.wait(timeout=0.3)
+            meet()
             results[seed] = torch.cat([first, torch.rand(1)])
+            meet()
 
     threads = [threading.Thread(target=work, args=(seed,)) for seed in range(2)]
     for thread in threads:
