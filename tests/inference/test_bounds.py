@@ -150,6 +150,21 @@ class TestPlantedFold:
         excess = bounds.linearized - bounds.upper
         assert excess.mean().item() > 8 * standard_error(excess)
 
+    def test_the_integral_is_unbiased_where_several_noises_explain_the_weights(self) -> None:
+        # A single draw, many times: E[estimate/exact] = 1 holds only if the proposal's density is the one
+        # that it draws from, branches of the fold and failed searches included.
+        proposal = Proposal(self.channel, generator(), encoder_steps=100)
+        z, y = self.channel.joint(6, generator(2))
+        log_integral = self.channel.log_weight(self.channel.mean(z), y) - exact_information(
+            self.channel, z, y
+        )
+        many = y.repeat_interleave(2000, 0)
+        estimate = proposal.log_marginal(many, 1, generator(3))[0].reshape(6, 2000)
+        ratio = (estimate - log_integral.unsqueeze(-1)).exp()
+        error = ratio.std(1) / math.sqrt(2000)
+        assert ((ratio.mean(1) - 1) / error).abs().max().item() < 4.5
+        assert error.max().item() < 0.15
+
     def test_a_proposal_that_starts_at_the_truth_breaks_the_bound_and_looks_perfect(self) -> None:
         peeking, exact = self.bounds(PeekingProposal), self.exact()
         # Looks perfect: the bounds agree with each other …

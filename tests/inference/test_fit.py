@@ -204,14 +204,14 @@ def test_the_warm_start_finds_the_mode_and_moves_nothing_but_the_mean() -> None:
 
 
 def test_the_warm_start_scales_mini_batches_to_all_rows() -> None:
-    problem = Ridge.draw(rows=40)
+    problem = Ridge.draw(rows=16, noise=3.0)  # so noisy that the prior has a say in the mode
     model = problem.model()
     net = HypernetworkSettings(noise_dim=0).build(torch.zeros(1, model.spec.size), model.prior.scale)
-    halves = itertools.cycle([(problem.x[:20], problem.y[:20]), (problem.x[20:], problem.y[20:])])
+    halves = itertools.cycle([(problem.x[:8], problem.y[:8]), (problem.x[8:], problem.y[8:])])
     warm_start(model, net, halves, settings(rate=0.05), steps=800)
     exact = problem.posterior
     # The rate has gone down to a hundredth, and with it what the halves disagree about.
-    assert ((net.mean[0].detach().double() - exact.mean) / exact.stddev).abs().max().item() < 0.2
+    assert ((net.mean[0].detach().double() - exact.mean) / exact.stddev).abs().max().item() < 0.1
 
 
 def test_a_fit_starts_from_the_mode_that_the_warm_start_found() -> None:
