@@ -20,7 +20,7 @@ from bayeshyper.inference import (
     SVISettings,
 )
 from bayeshyper.models import LIKELIHOODS, NETWORKS, PRIORS, BayesianModel, Likelihood, Target
-from bayeshyper.seeding import seeded
+from bayeshyper.threads import seeded
 
 __all__ = ["build_guide", "build_model", "build_settings"]
 

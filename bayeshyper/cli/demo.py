@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -41,7 +42,7 @@ def demo(
             split = hold_out(*load_bundled(name), task, fraction=0.2, seed=seed)
             say(f"{title}: {len(split.y):,} rows to fit, {len(split.y_test):,} to score.")
             entries = [
-                enter(model, split, inference="quick", seed=seed, verbose=True)
+                enter(model, split, inference="quick", seed=seed, verbose=sys.stderr.isatty())
                 for model in ("mlp", "mean-field")
             ]
             show(standings(entries))

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from bayeshyper.threads import seeded
+
 from .heads import HEADS
 from .trunk import Trunk
 
@@ -30,10 +32,10 @@ class HypernetworkSettings:
     """
 
     head: str = "dense"
-    noise_dim: int = 16
-    hidden: Sequence[int] = (64, 64)
-    gain: float = 0.1
-    output_noise: float = 0.05
+    noise_dim: int = 8
+    hidden: Sequence[int] = (32, 32)
+    gain: float = 0.02
+    output_noise: float = 0.01
 
     def build(self, mean: Tensor, unit: Tensor) -> Hypernetwork:
         """The hypernetwork around given mean weights ``(M, D)``, in units ``(D,)`` of the prior's scale."""
@@ -165,7 +167,8 @@ class Hypernetwork(nn.Module):
 
     def member(self, index: int) -> Hypernetwork:
         """One member alone, as a hypernetwork of its own (a copy)."""
-        alone = Hypernetwork(self.mean[index : index + 1], self.unit, self.settings)
+        with seeded(0):  # what the constructor draws is overwritten
+            alone = Hypernetwork(self.mean[index : index + 1], self.unit, self.settings)
         state = {
             name: tensor[index : index + 1] if name != "unit" else tensor
             for name, tensor in self.state_dict().items()

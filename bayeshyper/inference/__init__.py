@@ -1,6 +1,7 @@
 """How it is learned: the guide, entropy estimators, the SVI loop."""
 
-from .density import InformationBounds, LatentChannel, information_bounds, log_density
+from .channel import LatentChannel
+from .density import InformationBounds, information_bounds, log_density
 from .draw import EntropyEstimator, ImplicitDraw
 from .entropy import ENTROPIES, linearized_entropy
 from .guide import ImplicitGuide

@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 import threading
 from dataclasses import dataclass
+from typing import Any
 
 from pyro import poutine
-from pyro.poutine.util import prune_subsample_sites
+from pyro.distributions.util import scale_and_mask
 from torch import Tensor
 
 from bayeshyper.errors import TrainingDiverged
@@ -68,12 +69,16 @@ def elbo_terms(model: BayesianModel, guide: ImplicitGuide, x: Tensor, y: Tensor)
     with _pyro_stack:
         guide_trace = poutine.trace(guide.draw).get_trace()
         model_trace = poutine.trace(poutine.replay(model, trace=guide_trace)).get_trace(x, y)
-        model_trace = prune_subsample_sites(model_trace)
-        model_trace.compute_log_prob()
-        guide_trace.compute_log_prob()
     return ElboTerms(
-        log_likelihood=model_trace.nodes["obs"]["log_prob_sum"],
-        log_prior=model_trace.nodes["weights"]["log_prob_sum"],
-        entropy=-guide_trace.nodes["weights"]["log_prob_sum"],
+        log_likelihood=_log_prob_sum(model_trace.nodes["obs"]),
+        log_prior=_log_prob_sum(model_trace.nodes["weights"]),
+        entropy=-_log_prob_sum(guide_trace.nodes["weights"]),
         kl_weight=model.kl_weight,
     )
+
+
+def _log_prob_sum(site: Any) -> Tensor:
+    """What ``Trace.compute_log_prob`` stores for a site, without its own warning where it is not finite."""
+    log_prob = site["fn"].log_prob(site["value"])
+    total: Tensor = scale_and_mask(log_prob, site["scale"], site["mask"]).sum()
+    return total

@@ -20,13 +20,17 @@ class OptimizerSettings:
         warmup: Steps over which the rate rises from zero; at most a tenth of all.
         final: The rate at the end, as a share of the highest.
         clip: Largest gradient norm of a member, of the loss per datum; 0 switches clipping off.
+        warm_start: Steps on the mean weights alone before all else, as a share of ``steps``.
+        head_rate: The head's learning rate, as a share of the others'.
     """
 
-    learning_rate: float = 1e-2
+    learning_rate: float = 2e-2
     steps: int | Literal["auto"] = "auto"
     warmup: int = 100
     final: float = 0.01
     clip: float = 10.0
+    warm_start: float = 0.5
+    head_rate: float = 0.1
 
 
 @dataclass(frozen=True)
@@ -35,11 +39,13 @@ class KLSettings:
 
     Args:
         temperature: The KL's weight once annealed; 1 is the posterior, below 1 is colder.
-        anneal: The share of the steps over which the weight grows from zero.
+        start: The weight at the first step, as a share of the temperature.
+        anneal: The share of the steps over which the weight grows from there.
     """
 
     temperature: float = 1.0
-    anneal: float = 0.3
+    start: float = 0.02
+    anneal: float = 0.6
 
 
 @dataclass(frozen=True)
@@ -78,9 +84,9 @@ class SVISettings:
 
     objective: str = "elbo"
     entropy: str = "linearized"
-    particles: int = 8
+    particles: int = 4
     members: int = 1
-    batch_size: int = 128
+    batch_size: int = 256
     local_reparameterization: bool = True
     optimizer: OptimizerSettings = field(default_factory=OptimizerSettings)
     kl: KLSettings = field(default_factory=KLSettings)
@@ -92,7 +98,9 @@ class SVISettings:
             "members": self.members,
             "batch_size": self.batch_size,
             "optimizer.learning_rate": self.optimizer.learning_rate,
+            "optimizer.head_rate": self.optimizer.head_rate,
             "kl.temperature": self.kl.temperature,
+            "kl.start": self.kl.start,
             "stopping.evaluate_every": self.stopping.evaluate_every,
             "stopping.patience": self.stopping.patience,
         }
@@ -101,6 +109,8 @@ class SVISettings:
         for name, value in positive.items():
             if not value > 0:
                 raise ValueError(f"Got {name} = {value}, expected a positive number.")
+        if not 0 <= self.optimizer.warm_start < float("inf"):
+            raise ValueError(f"Got optimizer.warm_start = {self.optimizer.warm_start}, expected 0 or more.")
         shares = {"kl.anneal": self.kl.anneal, "stopping.holdout": self.stopping.holdout}
         for name, value in shares.items():
             if not 0 <= value < 1:
@@ -114,4 +124,8 @@ class SVISettings:
         """The number of steps for a table of N rows."""
         if self.optimizer.steps != "auto":
             return self.optimizer.steps
-        return min(max(400, 5 * rows), 6000)
+        return round(min(max(250.0, 250.0 + (rows - 300) * 1750 / 400), 2000.0))
+
+    def warm_steps_for(self, rows: int) -> int:
+        """The number of steps on the mean weights alone."""
+        return round(self.optimizer.warm_start * self.steps_for(rows))

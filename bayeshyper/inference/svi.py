@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -12,10 +13,13 @@ from torch import Tensor, nn
 from bayeshyper.errors import TrainingDiverged
 from bayeshyper.models import BayesianModel
 
+from .clipping import clip_gradients
 from .guide import ImplicitGuide
 from .history import History
-from .objective import elbo_terms
+from .objective import ElboTerms, elbo_terms
+from .schedule import kl_weight, learning_rate
 from .settings import SVISettings
+from .warmstart import warm_start
 
 __all__ = ["Progress", "fit", "take_holdout"]
 
@@ -23,6 +27,10 @@ Progress = Callable[[int, int, float, float | None], None]
 """Called at each look with (step, steps, ELBO per datum, held-out score or None)."""
 
 SCORE_DRAWS = 64
+# A shorter memory for the squared gradient than Adam's usual 0.999: its scale falls as the fit improves.
+BETAS = (0.9, 0.99)
+
+State = dict[str, Tensor]
 
 
 def fit(
@@ -39,8 +47,9 @@ def fit(
 ) -> History:
     """Fit the guide to the data by stochastic variational inference; the guide is changed in place.
 
-    The loss is Pyro's own (`elbo_terms`); what the loop adds is the schedule. With held-out rows the best
-    state by their score is kept, counted only once the KL weight has reached its final value.
+    First the mean weights alone are trained (`warm_start`), then the posterior is grown around them. The loss
+    is Pyro's own (`elbo_terms`); what the loop adds is the schedule. With held-out rows the best state by
+    their score is kept, counted only once the KL weight has reached its final value.
 
     Args:
         model: With ``num_data`` equal to the rows of ``x``; its particles and KL weight are set here.
@@ -59,149 +68,156 @@ def fit(
     """
     started = time.monotonic()
     steps = settings.steps_for(len(x))
+    hypernetwork = guide.hypernetwork
     generator = torch.Generator(device=x.device).manual_seed(seed)
-    model.particles = settings.particles * guide.hypernetwork.members
-    parameters = [p for p in [*guide.parameters(), *model.parameters()] if p.requires_grad]
-    optimizer = torch.optim.Adam(parameters, lr=settings.optimizer.learning_rate, fused=True)
-    best = _Best(guide, model)
-    history = History()
-    since_look = 0.0
     guide.generator = generator
-    guide.train()
-    model.train()
+    model.particles = settings.particles * hypernetwork.members
+    history, looks = History(), _Looks(guide, model)
     try:
-        batches = _batches(len(x), settings.batch_size, generator)
+        shared = batches(x, y, settings.batch_size, generator)
+        warm_start(model, hypernetwork, shared, settings, settings.warm_steps_for(len(x)))
+        looks.keep()
+        optimizer = torch.optim.Adam(_parameter_groups(model, guide, settings), betas=BETAS, fused=True)
+        since_look: list[float] = []
         for step in range(1, steps + 1):
+            rate = learning_rate(step, steps, settings)
             for group in optimizer.param_groups:
-                group["lr"] = learning_rate(step, steps, settings)
+                group["lr"] = rate * group["share"]
             model.kl_weight = kl_weight(step, steps, settings)
-            rows = next(batches)
-            batch = (x, y) if rows is None else (x[rows], y[rows])
-            terms = elbo_terms(model, guide, *batch)
-            terms.check(step)
+            terms = checked_terms(model, guide, *next(shared), step=step)
+            looks.confirm()
             optimizer.zero_grad()
             (terms.loss / model.num_data).backward()
-            clip_gradients(guide.hypernetwork, settings.optimizer.clip, step)
+            clip_gradients(hypernetwork.parameters(), settings.optimizer.clip, step)
             optimizer.step()
-            since_look += terms.elbo() / model.num_data
-            look = settings.stopping.evaluate_every
-            if step % look and step != steps:
+            since_look.append(terms.elbo() / model.num_data)
+            if step % settings.stopping.evaluate_every and step != steps:
                 continue
             history.steps.append(step)
-            history.elbo_per_datum.append(since_look / (step % look or look))
-            since_look = 0.0
+            history.elbo_per_datum.append(math.fsum(since_look) / len(since_look))
+            since_look.clear()
             score = None
             annealed = step >= settings.kl.anneal * steps
             if heldout is not None:
                 score = heldout_score(model, guide, *heldout) - log_unit
                 history.heldout_score.append(score)
-            best.consider(step, score if annealed else None)
+            looks.propose(step, score if annealed else None)
             if progress is not None:
                 progress(step, steps, history.elbo_per_datum[-1], score)
-            if annealed and best.looks_since >= settings.stopping.patience:
+            if annealed and looks.since_best >= settings.stopping.patience:
                 history.stopped_early = True
                 break
+        with torch.no_grad():  # the last state, too, is kept only once its loss has been seen to be finite
+            checked_terms(model, guide, *next(shared), step=history.steps[-1])
+        looks.confirm()
     finally:
-        history.best_step = best.restore()
+        history.best_step = looks.restore()
         history.seconds = time.monotonic() - started
         guide.generator = None
-        guide.eval()
-        model.eval()
         model.particles = None
         model.kl_weight = 1.0
     return history
 
 
-def learning_rate(step: int, steps: int, settings: SVISettings) -> float:
-    """Linear warm-up, then a cosine from the highest rate to ``final`` times it."""
-    optimizer = settings.optimizer
-    warmup = min(optimizer.warmup, steps // 10)
-    if step <= warmup:
-        return optimizer.learning_rate * step / warmup
-    progress = (step - warmup) / max(steps - warmup, 1)
-    cosine = 0.5 * (1.0 + math.cos(math.pi * progress))
-    return optimizer.learning_rate * (optimizer.final + (1.0 - optimizer.final) * cosine)
+def _parameter_groups(
+    model: BayesianModel, guide: ImplicitGuide, settings: SVISettings
+) -> list[dict[str, Any]]:
+    """The head learns more slowly: at the mean's rate, its first steps undo what the mean has learned."""
+    head = list(guide.hypernetwork.head.parameters())
+    of_head = {id(parameter) for parameter in head}
+    others = [
+        p for p in [*guide.parameters(), *model.parameters()] if id(p) not in of_head and p.requires_grad
+    ]
+    return [
+        {"params": others, "share": 1.0},
+        {"params": head, "share": settings.optimizer.head_rate},
+    ]
 
 
-def kl_weight(step: int, steps: int, settings: SVISettings) -> float:
-    """Rises linearly to the temperature over the annealing, then stays; never 0."""
-    anneal = settings.kl.anneal * steps
-    return settings.kl.temperature * (min(step / anneal, 1.0) if anneal > 0 else 1.0)
-
-
-def clip_gradients(hypernetwork: nn.Module, limit: float, step: int) -> None:
-    """Scale each member's gradient to a norm of at most ``limit``.
-
-    Members share no parameter (all have a leading index M), so each has a norm of its own: clipping them
-    together would make one member's step depend on another's.
+def checked_terms(
+    model: BayesianModel, guide: ImplicitGuide, x: Tensor, y: Tensor, *, step: int
+) -> ElboTerms:
+    """The ELBO's terms, all of them finite.
 
     Raises:
-        TrainingDiverged: A gradient is not finite.
+        TrainingDiverged: One is not, or the network's outputs no longer are and a distribution refused them.
     """
-    gradients = [p.grad for p in hypernetwork.parameters() if p.grad is not None]
-    squares = torch.stack([g.flatten(1).square().sum(1) for g in gradients if g.numel()])
-    norms = squares.sum(0).sqrt()
-    if not bool(torch.isfinite(norms).all()):
-        raise TrainingDiverged("gradient", step)
-    if limit > 0 and bool((norms > limit).any()):
-        factors = (limit / norms).clamp_max(1.0)
-        for gradient in gradients:
-            gradient.mul_(factors.reshape(-1, *[1] * (gradient.dim() - 1)))
+    try:
+        terms = elbo_terms(model, guide, x, y)
+    except ValueError as error:
+        outputs = model.outputs(guide.hypernetwork.sample(SCORE_DRAWS, generator=guide.generator), x)
+        if bool(torch.isfinite(outputs).all()):
+            raise  # a mistake of another kind
+        raise TrainingDiverged("log likelihood", step) from error
+    terms.check(step)
+    return terms
 
 
 @torch.no_grad()
 def heldout_score(model: BayesianModel, guide: ImplicitGuide, x: Tensor, y: Tensor) -> float:
     """Mean log predictive density of held-out rows, from a fixed number of weight draws."""
-    model.eval()
     weights = guide.hypernetwork.sample(SCORE_DRAWS, generator=guide.generator)
     scores = [
         model.log_predictive(weights, part_x, part_y)
         for part_x, part_y in zip(x.split(1024), y.split(1024), strict=True)
     ]
-    model.train()
     return torch.cat(scores).mean().item()
 
 
-class _Best:
-    """The last good state, or with a held-out score the best one."""
+class _Looks:
+    """Keeps the last good state, or with held-out scores the best one.
+
+    A look proposes the state after a step, whose loss nobody has seen yet; the next step's finite loss
+    confirms it.
+    """
 
     def __init__(self, *modules: nn.Module) -> None:
         self.modules = modules
-        self.score: float | None = None
-        self.looks_since = 0
-        self._keep(0)
+        self.best_score: float | None = None
+        self.since_best = 0
+        self._proposed: tuple[int, list[State]] | None = None
+        self.keep()
 
-    def _keep(self, step: int) -> None:
-        self.step = step
-        self.states = [
+    def _states(self) -> list[State]:
+        return [
             {name: tensor.detach().clone() for name, tensor in module.state_dict().items()}
             for module in self.modules
         ]
 
-    def consider(self, step: int, score: float | None) -> None:
-        """Keep the state unless an earlier one scored better; without a score the latest is the best."""
-        if score is None or self.score is None or score > self.score:
-            self._keep(step)
-            self.score = score
-            self.looks_since = 0
+    def keep(self) -> None:
+        """Keep the present state as that of step 0."""
+        self._kept = (0, self._states())
+
+    def propose(self, step: int, score: float | None) -> None:
+        """Propose the present state, unless an earlier one scored better; without scores the latest is it."""
+        if score is None or self.best_score is None or score > self.best_score:
+            self._proposed = (step, self._states())
+            self.best_score = score
+            self.since_best = 0
         else:
-            self.looks_since += 1
+            self.since_best += 1
+
+    def confirm(self) -> None:
+        """Keep what was proposed."""
+        if self._proposed is not None:
+            self._kept, self._proposed = self._proposed, None
 
     def restore(self) -> int:
         """Put the kept state back; returns its step."""
-        for module, state in zip(self.modules, self.states, strict=True):
+        step, states = self._kept
+        for module, state in zip(self.modules, states, strict=True):
             module.load_state_dict(state)
-        return self.step
+        return step
 
 
-def _batches(rows: int, size: int, generator: torch.Generator) -> Iterator[Tensor | None]:
-    """Endless shuffled batches of row indices; None stands for all rows where one batch holds them."""
+def batches(x: Tensor, y: Tensor, size: int, generator: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
+    """Endless shuffled batches; all rows where one batch holds them."""
     while True:
-        if rows <= size:
-            yield None
+        if len(x) <= size:
+            yield x, y
         else:
-            order = torch.randperm(rows, generator=generator, device=generator.device)
-            yield from order.split(size)
+            for rows in torch.randperm(len(x), generator=generator, device=x.device).split(size):
+                yield x[rows], y[rows]
 
 
 def take_holdout(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -63,8 +64,8 @@ class BayesianModel(nn.Module):
         self.target = target
         self.likelihood = likelihood
         self.spec = target.spec + WeightSpec((name, ()) for name in likelihood.latents)
-        prior.build(self.spec, target.initial(), likelihood.latents)
-        self.prior = prior
+        self.prior = copy.deepcopy(prior)
+        self.prior.build(self.spec, target.initial(), likelihood.latents)
         self.num_data = num_data
         self.kl_weight = 1.0
         self.particles = particles

@@ -36,9 +36,10 @@ class LinearCall:
 class _Recorder(TorchFunctionMode):
     """Counts in which torch functions each parameter takes part, and how F.linear was called."""
 
-    def __init__(self, names: Mapping[int, str]) -> None:
+    def __init__(self, names: Mapping[int, str], rows: int) -> None:
         super().__init__()
         self.names = names
+        self.rows = rows
         self.uses: dict[str, int] = dict.fromkeys(names.values(), 0)
         self.calls: list[LinearCall] = []
 
@@ -46,16 +47,18 @@ class _Recorder(TorchFunctionMode):
         self, func: Callable[..., Any], types: Any, args: Any = (), kwargs: Any = None
     ) -> Any:
         kwargs = kwargs or {}
-        if getattr(func, "__name__", "") not in ("__get__", "dim", "size"):
+        result = func(*args, **kwargs)
+        # A property such as weight.T is a use; one such as weight.shape gives no tensor, and is not.
+        if getattr(func, "__name__", "") != "__get__" or isinstance(result, Tensor):
             for name in self._named([*args, *kwargs.values()]):
                 self.uses[name] += 1
         if func is F.linear:
             inputs, weight, bias = _linear_arguments(*args, **kwargs)
             weight_name = self.names.get(id(weight))
-            if weight_name is not None and inputs.dim() == 2:
+            if weight_name is not None and inputs.dim() == 2 and len(inputs) == self.rows:
                 bias_name = None if bias is None else self.names.get(id(bias))
                 self.calls.append(LinearCall(weight_name, bias_name, weight.shape[0]))
-        return func(*args, **kwargs)
+        return result
 
     def _named(self, values: Sequence[Any]) -> list[str]:
         found = []
@@ -87,7 +90,7 @@ def find_linear_calls(network: nn.Module, x: Tensor, names: Sequence[str]) -> li
         ['0.weight']
     """
     parameters = dict(network.named_parameters())
-    recorder = _Recorder({id(parameters[name]): name for name in names})
+    recorder = _Recorder({id(parameters[name]): name for name in names}, rows=len(x))
     was_training = network.training
     network.eval()  # a probe must not move running statistics
     try:

@@ -42,8 +42,8 @@ class Prior(nn.Module):
 
         Args:
             spec: The network's tensors followed by the likelihood's latents.
-            initial: The network's own initial tensors; a 1-D tensor of ones (the gain of a normalisation
-                layer) is centred at one, all else at zero.
+            initial: The network's own initial tensors; one that is all ones (the gain of a normalisation
+                layer) is centred at one and counts as 1-D, all else at zero.
             latents: The likelihood's latents, by name.
         """
         loc, scale = torch.zeros(spec.size), torch.ones(spec.size)
@@ -52,10 +52,10 @@ class Prior(nn.Module):
                 loc[piece.slice] = latents[piece.name].loc
                 scale[piece.slice] = latents[piece.name].scale
                 continue
-            scale[piece.slice] = self.piece_scale(piece)
-            tensor = initial[piece.name]
-            if tensor.dim() == 1 and bool((tensor == 1).all()):
+            if bool((initial[piece.name] == 1).all()):
                 loc[piece.slice] = 1.0
+                piece = WeightPiece(piece.name, (piece.size,), piece.start)
+            scale[piece.slice] = self.piece_scale(piece)
         self.loc, self.scale = loc, scale
 
     def forward(self) -> FlatNormal:

@@ -6,10 +6,13 @@ import copy
 import fnmatch
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Self
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
+
+from bayeshyper.threads import OwnLock
 
 from .local import LinearCall, LocalReparameterization, find_linear_calls
 from .spec import WeightSpec
@@ -53,7 +56,7 @@ class Target(nn.Module):
 
     def __init__(self, network: nn.Module, bayesian: Sequence[str] = ("*",)) -> None:
         super().__init__()
-        self.network = copy.deepcopy(network)
+        self.network = copy.deepcopy(network).eval()
         self.bayesian = tuple(bayesian)
         parameters = dict(self.network.named_parameters())
         chosen = _matching(parameters, self.bayesian)
@@ -61,6 +64,8 @@ class Target(nn.Module):
         for name in chosen:  # read from the weight vector: never trained in place
             parameters[name].requires_grad_(False)
         self._linear_calls: list[LinearCall] | None = None
+        self._vectorizes = True
+        self._swapping = OwnLock()
 
     def initial(self) -> dict[str, Tensor]:
         """The network's own values of the chosen tensors, by name."""
@@ -78,11 +83,15 @@ class Target(nn.Module):
             ``(S, N, …)``.
         """
         tensors = self.spec.unflatten(weights)
-        if len(weights) == 1:  # vmap does not work with every module; one draw does not need it
-            alone = {name: tensor[0] for name, tensor in tensors.items()}
-            return self._call(alone, x).unsqueeze(0)
-        outputs: Tensor = vmap(self._call, in_dims=(0, None), randomness="different")(tensors, x)
-        return outputs
+        with self._swapping:
+            self._probe(x)
+            if len(weights) > 1 and self._vectorizes:
+                outputs: Tensor = vmap(self._call, in_dims=(0, None), randomness="different")(tensors, x)
+                return outputs
+            rows = range(len(weights))
+            return torch.stack(
+                [self._call({name: tensor[i] for name, tensor in tensors.items()}, x) for i in rows]
+            )
 
     def forward_local(self, weights: Tensor, conditional: Conditional, x: Tensor) -> Tensor:
         """`forward`, with the output noise of qualifying Linears sampled at their outputs.
@@ -130,20 +139,40 @@ class Target(nn.Module):
                 return self._call(tensors, x)
 
         over_draws = vmap(one, in_dims=(0, 0, None, None), randomness="different")
-        if groups == 1:
-            first = {name: tensor[0] for name, tensor in tensors.items()}
-            alone = [(weight[0], None if bias is None else bias[0]) for weight, bias in spread]
-            outputs: Tensor = over_draws(first, [eps[0] for eps in noise], alone, x)
-            return outputs
-        grouped: Tensor = vmap(over_draws, in_dims=(0, 0, 0, None), randomness="different")(
-            tensors, noise, spread, x
-        )
+        with self._swapping:
+            if groups == 1:
+                first = {name: tensor[0] for name, tensor in tensors.items()}
+                alone = [(weight[0], None if bias is None else bias[0]) for weight, bias in spread]
+                outputs: Tensor = over_draws(first, [eps[0] for eps in noise], alone, x)
+                return outputs
+            over_groups = vmap(over_draws, in_dims=(0, 0, 0, None), randomness="different")
+            grouped: Tensor = over_groups(tensors, noise, spread, x)
         return grouped.flatten(0, 1)
 
     def linear_calls(self, x: Tensor) -> list[LinearCall]:
-        """The Linears whose outputs may be sampled instead of their weights, found on the first batch."""
+        """The Linears whose outputs may be sampled instead of their weights; found on the first batch."""
+        with self._swapping:
+            return self._probe(x)
+
+    def train(self, mode: bool = True) -> Self:
+        """The network stays in evaluation mode: what is random about it is the posterior's to say."""
+        super().train(mode)
+        self.network.eval()
+        return self
+
+    def _probe(self, x: Tensor) -> list[LinearCall]:
+        """Look once at how the network uses its weights, and whether vmap can run it at all."""
         if self._linear_calls is None:
-            self._linear_calls = find_linear_calls(self.network, x[:2], self.spec.names)
+            probe = x[:2]
+            calls = find_linear_calls(self.network, probe, self.spec.names)
+            twice = {name: torch.stack([tensor, tensor]) for name, tensor in self.initial().items()}
+            try:
+                with torch.no_grad():
+                    vmap(self._call, in_dims=(0, None), randomness="different")(twice, probe)
+                self._vectorizes = True
+            except RuntimeError:  # no batching rule: torch's fused LSTM, say; then draws run one by one
+                self._vectorizes, calls = False, []
+            self._linear_calls = calls
         return self._linear_calls
 
     def _call(self, tensors: Mapping[str, Tensor], x: Tensor) -> Tensor:
@@ -155,6 +184,8 @@ _Spread = list[tuple[Tensor, Tensor | None]]
 
 
 def _matching(parameters: Mapping[str, Tensor], globs: Sequence[str]) -> list[str]:
+    if not globs:
+        raise ValueError("Got no globs of Bayesian tensors, expected at least one, such as '*'.")
     if not parameters:
         raise ValueError("Got a network without parameters, expected at least one to be uncertain about.")
     for glob in globs:

@@ -15,7 +15,7 @@ from torch.distributions import Distribution
 
 from bayeshyper.errors import DataError
 from bayeshyper.models import BayesianModel
-from bayeshyper.seeding import seeded
+from bayeshyper.threads import seeded
 
 __all__ = ["PredictiveDistribution"]
 

@@ -337,33 +337,10 @@ def test_a_network_that_vmap_cannot_run_is_run_in_a_loop() -> None:
         )
 
 
-@pytest.mark.xfail(strict=True, raises=RuntimeError, reason="forward_local has no loop to fall back on")
-def test_its_last_linear_may_still_be_reparameterised() -> None:
+def test_its_weights_are_sampled_where_vmap_cannot_run_it() -> None:
     target = Target(LastState().double())
     mean = torch.randn(1, 3, target.spec.size, dtype=torch.float64)
     law = Conditional(mean, torch.full((1, 1, target.spec.size), 1e-9, dtype=torch.float64))
     x = torch.randn(4, 5, 3, dtype=torch.float64)
     # next to no noise: the outputs are those of the mean weights, to √MIN_VARIANCE = 1e-6 and five σ
     torch.testing.assert_close(target.forward_local(mean[0], law, x), target(mean[0], x), rtol=0, atol=1e-5)
-
-
-@pytest.mark.parametrize("kind", [MLP, Tied, LastState])
-def test_each_draw_may_have_rows_of_its_own(kind: Callable[..., nn.Module]) -> None:
-    network = make(kind).double()
-    target = Target(network)
-    weights = torch.randn(3, target.spec.size, dtype=torch.float64)
-    x = torch.randn(3, 4, *([5] if kind is LastState else []), 3, dtype=torch.float64)
-    expected = looped(network, weights, list(x))
-    torch.testing.assert_close(target(weights, x, own_rows=True), expected, rtol=1e-12, atol=1e-12)
-
-
-@pytest.mark.parametrize("groups", [1, 3])
-def test_each_draw_may_have_rows_of_its_own_with_local_noise(groups: int) -> None:
-    network = make(MLP).double()
-    target = Target(network)
-    mean = torch.randn(groups, 2, target.spec.size, dtype=torch.float64)
-    law = Conditional(mean, torch.full((groups, 1, target.spec.size), 1e-9, dtype=torch.float64))
-    weights, x = mean.flatten(0, 1), torch.randn(2 * groups, 4, 3, dtype=torch.float64)
-    outputs = target.forward_local(weights, law, x, own_rows=True)
-    # as above: √MIN_VARIANCE and five σ, through weights of order one
-    torch.testing.assert_close(outputs, looped(network, weights, list(x)), rtol=0, atol=1e-4)

@@ -1,4 +1,4 @@
-"""Torch's global random state, borrowed under a lock and given back."""
+"""What threads share, borrowed under a lock and given back."""
 
 from __future__ import annotations
 
@@ -8,7 +8,31 @@ from contextlib import contextmanager
 
 import torch
 
-__all__ = ["seeded"]
+__all__ = ["OwnLock", "seeded"]
+
+
+class OwnLock:
+    """A lock for ``with`` that its owner can be copied and pickled with: each copy has a lock of its own.
+
+    ``torch.func.functional_call`` swaps tensors into a module in place; two threads that predict with one
+    model at once would run each other's weights.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()
+
+    def __enter__(self) -> None:
+        self._lock.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
+
+    def __deepcopy__(self, memo: object) -> OwnLock:
+        return OwnLock()
+
+    def __reduce__(self) -> tuple[type[OwnLock], tuple[()]]:
+        return OwnLock, ()
+
 
 _global_random_state = threading.RLock()
 
