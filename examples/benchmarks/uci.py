@@ -1,4 +1,4 @@
-"""The UCI regression protocol (Hernández-Lobato & Adams 2015): methods side by side on published splits.
+r"""The UCI regression protocol (Hernández-Lobato & Adams 2015): methods side by side on published splits.
 
     python examples/benchmarks/uci.py --data concrete energy --splits 0-4 \
         --methods bayeshyper mean-field low-rank deep-ensemble --jobs 2 --out results.csv
@@ -42,6 +42,7 @@ from bayeshyper.recipes import parse_override
 
 UCI = Path(__file__).parents[3] / "shared" / "data" / "uci"
 CRPS_DRAWS = 1000
+METHODS = ["bayeshyper", "mean-field", "low-rank"]
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -69,7 +70,7 @@ def parser() -> argparse.ArgumentParser:
     add("--folder", type=Path, default=UCI if UCI.is_dir() else None, help="where the UCI folders are")
     add("--gap", action="store_true", help="the gap splits of Foong et al. 2019 in place of the random ones")
     add("--splits", default="all", help="as in 0-4 or 0,3,7; all by default")
-    add("--methods", nargs="+", default=["bayeshyper", "mean-field", "low-rank"])
+    add("--methods", nargs="+", default=METHODS, help=f"by default {' '.join(METHODS)}")
     add(
         "--set",
         nargs="+",
