@@ -228,19 +228,44 @@ class HyperEstimator(BaseEstimator):
             )
         return self._audit
 
-    def report(self, X: Any, y: ArrayLike, folder: str | Path, *, title: str | None = None) -> Path:
+    def report(
+        self,
+        X: Any,
+        y: ArrayLike,
+        folder: str | Path,
+        *,
+        title: str = "Can its uncertainty be trusted?",
+        force: bool = False,
+    ) -> Path:
         """Write a calibration report on rows that were not fitted: HTML, Markdown, JSON and plots.
+
+        Args:
+            X: Rows as for `fit`.
+            y: What happened.
+            folder: Where to write; made where it is missing.
+            title: The report's headline.
+            force: Whether to write over a report that stands there; other files are never touched.
 
         Returns:
             The path of ``report.html``.
+
+        Raises:
+            FileExistsError: There is a report, and ``force`` is False.
         """
         # Loads matplotlib, which fit and predict need not wait for.
         from bayeshyper.report import write_report
 
         evaluation = evaluate(self.predictive(X), y)
         audited = self.audit() if self._audit or self._training else None
-        about = self.about() | ({"title": title} if title else {})
-        return write_report(Path(folder), evaluation, about=about, audit=audited, history=self.history_)
+        return write_report(
+            Path(folder),
+            evaluation,
+            about=self.about(),
+            audit=audited,
+            history=self.history_,
+            title=title,
+            force=force,
+        )
 
     def to_arviz(self, X: Any, y: ArrayLike, *, var_names: tuple[str, ...] = (), seed: int = 0) -> Any:
         """The posterior as ArviZ takes it, see `bayeshyper.diagnostics.to_arviz`; restarts are the chains."""

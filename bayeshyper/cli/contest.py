@@ -123,7 +123,9 @@ def write_contest(folder: Path, entries: Sequence[Entry], *, title: str) -> None
     write_report(
         folder,
         first.evaluation,
-        about={"title": title, **first.fitted.about()},
+        about=first.fitted.about(),
+        name=first.label,
+        title=title,
         audit=first.fitted.audit(),
         history=first.fitted.history_,
         comparisons={entry.label: entry.evaluation for entry in others},

@@ -46,7 +46,8 @@ def fit_encoder(channel: LatentChannel, generator: torch.Generator, steps: int) 
 
 def _linear(fan_in: int, fan_out: int) -> nn.Linear:
     """A Linear in float64 without initial values, and so without a draw from the global generator."""
-    return nn.utils.skip_init(nn.Linear, fan_in, fan_out, dtype=torch.float64)
+    layer: nn.Linear = nn.utils.skip_init(nn.Linear, fan_in, fan_out, dtype=torch.float64)
+    return layer
 
 
 class _Encoder(nn.Module):

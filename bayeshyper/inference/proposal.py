@@ -214,7 +214,8 @@ class Proposal:
         back, failed = self._solve(rho, hill)
         elsewhere = ~((back - z).abs().amax(-1) < 1e-4)
         log_density = log_t + torch.linalg.slogdet(slope).logabsdet
-        return log_density.masked_fill(failed | elsewhere, -math.inf)
+        possible: Tensor = log_density.masked_fill(failed | elsewhere, -math.inf)
+        return possible
 
     def _log_weights(self, z: Tensor, y: Tensor, hills: list[_Hill]) -> Tensor:
         """The log of integrand over proposal, ``(K, n)`` for z ``(K, n, d)``."""

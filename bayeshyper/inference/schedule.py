@@ -38,4 +38,5 @@ def kl_weight(step: int, steps: int, settings: SVISettings) -> float:
         True
     """
     remaining = 1.0 - step / (settings.kl.anneal * steps) if settings.kl.anneal > 0 else 0.0
-    return settings.kl.temperature * settings.kl.start ** max(remaining, 0.0)
+    weight: float = settings.kl.temperature * settings.kl.start ** max(remaining, 0.0)
+    return weight
