@@ -87,8 +87,8 @@ def audit(
     x: Tensor,
     y: Tensor,
     *,
-    draws: int = 512,
-    inner: int = 128,
+    draws: int = 256,
+    inner: int = 64,
     temperature: float = 1.0,
     seed: int = 0,
 ) -> Audit:

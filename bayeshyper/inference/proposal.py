@@ -20,7 +20,12 @@ GAUSS_NEWTON_STEPS = 20
 NEWTON_STEPS = 8
 # Where the search for modes begins, beside the encoder: the best of a bank of prior draws.
 BANK = 2048
-STARTS_FROM_BANK = 5
+STARTS_FROM_BANK = 3
+
+# Memory for K draws of these, with their Jacobians, is all that is held at once.
+ROWS_AT_ONCE = 64
+# Where a draw may come from, beside the numbers of the hills.
+FROM_PRIOR, FAILED = -1, -2
 
 
 class _Hill(NamedTuple):
@@ -94,13 +99,21 @@ class Proposal:
             expectation over the joint law of z and y (Sobolev & Vetrov 2019, arXiv 1905.03290); NaN
             where no truth is given.
         """
+        if len(y) > ROWS_AT_ONCE:
+            truths = [None] * len(y) if truth is None else truth.split(ROWS_AT_ONCE)
+            parts = [
+                self.log_marginal(rows, draws, generator, known)
+                for rows, known in zip(y.split(ROWS_AT_ONCE), truths, strict=False)
+            ]
+            return torch.cat([part[0] for part in parts]), torch.cat([part[1] for part in parts])
         hills = self._hills(y)
-        z, failed = self._sample(hills, draws, generator)
-        weights = self._log_weights(z, y, hills).masked_fill(failed, -math.inf)
+        z, origin = self._sample(hills, draws, generator)
+        weights = self._log_weights(z, y, hills, origin).masked_fill(origin == FAILED, -math.inf)
         below = torch.logsumexp(weights, dim=0) - math.log(draws)
         if truth is None:
             return below, torch.full_like(below, math.nan)
-        true_weight = self._log_weights(truth.unsqueeze(0), y, hills)
+        nobody = torch.full((1, len(y)), FROM_PRIOR)
+        true_weight = self._log_weights(truth.unsqueeze(0), y, hills, nobody)
         above = torch.logsumexp(torch.cat([true_weight, weights]), dim=0) - math.log(draws + 1)
         return below, above
 
@@ -141,9 +154,12 @@ class Proposal:
             candidate = z + torch.linalg.solve(damped, gradient.unsqueeze(-1)).squeeze(-1)
             new_height = self._height(candidate, y)
             better = new_height > height
+            rise = torch.where(better, new_height - height, 0.0).max()
             z = torch.where(better.unsqueeze(-1), candidate, z)
             height = torch.where(better, new_height, height)
             damping = torch.where(better.unsqueeze(-1), damping * 0.1, damping * 10.0).clamp(1e-9, 1e9)
+            if float(rise) < 1e-9:
+                break
         return z.reshape(count, rows, d), height.reshape(count, rows)
 
     def _height(self, z: Tensor, y: Tensor) -> Tensor:
@@ -176,13 +192,17 @@ class Proposal:
         z = hill.mode + step
         for _ in range(NEWTON_STEPS):
             rho, slope = self._straighten(z, hill)
+            off = (rho - xi).abs().amax(-1)
+            if bool((off < 1e-9).all()):
+                break
             step, _ = torch.linalg.solve_ex(slope, (xi - rho).unsqueeze(-1))
             z = z + step.squeeze(-1)
-        rho, _ = self._straighten(z, hill)
-        return z, ~((rho - xi).abs().amax(-1) < 1e-6)  # not ≥: NaN has failed too
+        else:
+            off = (self._straighten(z, hill)[0] - xi).abs().amax(-1)
+        return z, ~(off < 1e-6)  # not ≥: NaN has failed too
 
     def _sample(self, hills: list[_Hill], draws: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Draws ``(K, n, d)`` from the mixture, and where there is none ``(K, n)``."""
+        """Draws ``(K, n, d)`` from the mixture, and which hill each is from, or FROM_PRIOR, or FAILED."""
         rows, d = hills[0].mode.shape
         prior = torch.randn(draws, rows, d, generator=generator, dtype=torch.float64)
         # A t is a Normal over an independent √(χ²/ν); for even ν, χ² is a sum of ν/2 exponentials.
@@ -192,17 +212,26 @@ class Proposal:
         xi = prior / (chi_square / DEGREES_OF_FREEDOM).sqrt().unsqueeze(-1)
         which = torch.rand(draws, rows, generator=generator, dtype=torch.float64)
         z, failed = self._solve(xi, hills[0])
-        for hill in hills[1:]:
+        origin = torch.zeros(draws, rows, dtype=torch.long).masked_fill(failed, FAILED)
+        for number, hill in enumerate(hills[1:], start=1):
             other, other_failed = self._solve(xi, hill)
             here = which < hill.log_share.exp()
             z = torch.where(here.unsqueeze(-1), other, z)
-            failed = torch.where(here, other_failed, failed)
+            origin[here] = number
+            origin[here & other_failed] = FAILED
         from_prior = torch.rand(draws, rows, generator=generator, dtype=torch.float64) < PRIOR_SHARE
-        z = torch.where(from_prior.unsqueeze(-1), prior, z)
-        return torch.nan_to_num(z), failed & ~from_prior
+        fresh = torch.randn(prior.shape, generator=generator, dtype=torch.float64)
+        z = torch.where(from_prior.unsqueeze(-1), fresh, z)
+        return torch.nan_to_num(z), origin.masked_fill(from_prior, FROM_PRIOR)
 
-    def _log_density(self, z: Tensor, hill: _Hill) -> Tensor:
-        """log q(z) of one hill's draws, ``(K, n)``; −∞ where none of them can be z."""
+    def _log_density(self, z: Tensor, hill: _Hill, own: Tensor) -> Tensor:
+        """Log q(z) of one hill's draws, ``(K, n)``; −∞ where none of them can be z.
+
+        Args:
+            z: ``(K, n, d)``.
+            hill: Which.
+            own: ``(K, n)``, the draws that this hill made, so that Newton's steps do lead back to them.
+        """
         rho, slope = self._straighten(z, hill)
         d, nu = z.shape[-1], DEGREES_OF_FREEDOM
         log_t = (
@@ -211,20 +240,24 @@ class Proposal:
             - 0.5 * d * math.log(nu * math.pi)
             - 0.5 * (nu + d) * torch.log1p(rho.square().sum(-1) / nu)
         )
-        back, failed = self._solve(rho, hill)
-        elsewhere = ~((back - z).abs().amax(-1) < 1e-4)
-        log_density = log_t + torch.linalg.slogdet(slope).logabsdet
-        possible: Tensor = log_density.masked_fill(failed | elsewhere, -math.inf)
-        return possible
+        log_density: Tensor = log_t + torch.linalg.slogdet(slope).logabsdet
+        draw, row = (~own).nonzero(as_tuple=True)
+        these = _Hill(*(part[row] for part in hill))
+        back, failed = self._solve(rho[draw, row].unsqueeze(0), these)
+        elsewhere = ~((back[0] - z[draw, row]).abs().amax(-1) < 1e-4)
+        impossible = torch.zeros_like(own)
+        impossible[draw, row] = failed[0] | elsewhere
+        return log_density.masked_fill(impossible, -math.inf)
 
-    def _log_weights(self, z: Tensor, y: Tensor, hills: list[_Hill]) -> Tensor:
+    def _log_weights(self, z: Tensor, y: Tensor, hills: list[_Hill], origin: Tensor) -> Tensor:
         """The log of integrand over proposal, ``(K, n)`` for z ``(K, n, d)``."""
         d = z.shape[-1]
         log_prior = -0.5 * z.square().sum(-1) - 0.5 * d * math.log(2 * math.pi)
         mean = self.channel.mean(z.reshape(-1, d)).reshape(*z.shape[:2], -1)
         target = log_prior + self.channel.log_weight(mean, y)
         proposal = log_prior + math.log(PRIOR_SHARE)
-        for hill in hills:
+        for number, hill in enumerate(hills):
             share = hill.log_share + math.log1p(-PRIOR_SHARE)
-            proposal = torch.logaddexp(proposal, share + self._log_density(z, hill))
+            density = self._log_density(z, hill, origin == number)
+            proposal = torch.logaddexp(proposal, share + density)
         return target - proposal

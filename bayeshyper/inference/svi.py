@@ -87,7 +87,8 @@ def fit(
             terms = checked_terms(model, guide, *next(shared), step=step)
             looks.confirm()
             optimizer.zero_grad()
-            (terms.loss / model.num_data).backward()
+            # Per datum and member: the plate averages over members, whose gradients are clipped one by one.
+            (terms.loss * (hypernetwork.members / model.num_data)).backward()
             clip_gradients(hypernetwork.parameters(), settings.optimizer.clip, step)
             optimizer.step()
             since_look.append(terms.elbo() / model.num_data)
