@@ -217,7 +217,7 @@ def test_the_task_can_be_forced(folder: Path, tmp_path: Path) -> None:
 
 
 def test_data_that_teach_little_warn_in_one_line(folder: Path, tmp_path: Path) -> None:
-    table = pd.read_csv(folder / "train.csv").head(3)
+    table = pd.read_csv(folder / "train.csv").head(2)
     table.to_csv(tmp_path / "few.csv", index=False)
     result = run("fit", tmp_path / "few.csv", "-t", "price", "-o", tmp_path / "m", *QUICK)
     assert result.exit_code == 0
