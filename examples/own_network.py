@@ -1,7 +1,8 @@
 """A network of your own as the target: any `nn.Module`, or parts of it.
 
 Here a trend that anybody can read (linear) plus a correction (MLP), in one module. The table is encoded and
-standardised before it reaches the network: the module sees `(N, n_encoded)` and answers `(N, 1)`.
+standardised before it reaches the network: the module sees `(N, n_encoded)` and answers `(N, 1)`. Globs
+choose which of its tensors are uncertain; the others get single values without a prior, and may overfit.
 """
 
 import torch
@@ -27,6 +28,7 @@ class TrendAndCorrection(nn.Module):
 
 X, y = load_diabetes(return_X_y=True, as_frame=True, scaled=False)
 X_train, X_test, y_train, y_test = train_test_split(X, y, test_size=100, random_state=0)
+torch.manual_seed(0)  # of the network's initial weights
 network = TrendAndCorrection(X.shape[1])
 before = network.trend.weight.clone()
 
@@ -39,7 +41,7 @@ part = HyperRegressor(network=network, settings={**settings, "target.bayesian": 
 part.fit(X_train, y_train)
 print(f"the trend's weights alone: {part.log_prob(X_test, y_test).mean():.3f} nats per test row")
 
-slopes = part.sample_weights(1000)["trend.weight"][:, 0]
+slopes = whole.sample_weights(1000)["trend.weight"][:, 0]
 print("\nThe trend's slopes, in standard deviations of the target per standard deviation of the column:")
 for name, mean, std in zip(X.columns, slopes.mean(0), slopes.std(0), strict=True):
     print(f"  {name:>3}  {mean:+.2f} ± {std:.2f}  {'clear' if abs(mean) > 2 * std else 'open'}")
