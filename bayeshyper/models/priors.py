@@ -27,11 +27,13 @@ class Prior(nn.Module):
 
     loc: Tensor
     scale: Tensor
+    log_normalizer: Tensor
 
     def __init__(self) -> None:
         super().__init__()
         self.register_buffer("loc", torch.empty(0))
         self.register_buffer("scale", torch.empty(0))
+        self.register_buffer("log_normalizer", torch.empty(()), persistent=False)
 
     def piece_scale(self, piece: WeightPiece) -> float:
         """The prior standard deviation of one tensor's entries."""
@@ -57,10 +59,11 @@ class Prior(nn.Module):
                 piece = WeightPiece(piece.name, (piece.size,), piece.start)
             scale[piece.slice] = self.piece_scale(piece)
         self.loc, self.scale = loc, scale
+        self.log_normalizer = _log_normalizer(scale)
 
     def forward(self) -> FlatNormal:
         """The prior as a Pyro distribution with event shape ``(D,)``."""
-        return FlatNormal(self.loc, self.scale)
+        return FlatNormal(self.loc, self.scale, log_normalizer=self.log_normalizer)
 
 
 class NormalPrior(Prior):
@@ -111,6 +114,11 @@ def _check_positive(name: str, value: float) -> None:
         raise ValueError(f"Got {name} = {value}, expected a positive number.")
 
 
+def _log_normalizer(scale: Tensor) -> Tensor:
+    """Σ log(√(2π) s_i)."""
+    return 0.5 * math.log(2 * math.pi) * scale.shape[-1] + scale.log().sum()
+
+
 class FlatNormal(TorchDistribution):
     """Independent Normals over a flat vector, as one fused distribution.
 
@@ -131,13 +139,21 @@ class FlatNormal(TorchDistribution):
     support = constraints.real_vector
     has_rsample = True
 
-    def __init__(self, loc: Tensor, scale: Tensor, batch_shape: torch.Size = torch.Size()) -> None:  # noqa: B008
+    def __init__(
+        self,
+        loc: Tensor,
+        scale: Tensor,
+        batch_shape: Shape = (),
+        *,
+        log_normalizer: Tensor | None = None,
+    ) -> None:
         self.loc, self.scale = loc, scale
-        super().__init__(batch_shape, loc.shape, validate_args=False)
+        self.log_normalizer = _log_normalizer(scale) if log_normalizer is None else log_normalizer
+        super().__init__(torch.Size(batch_shape), loc.shape, validate_args=False)
 
     def expand(self, batch_shape: Shape, _instance: FlatNormal | None = None) -> FlatNormal:
         """The same prior for a batch of weight vectors."""
-        return FlatNormal(self.loc, self.scale, torch.Size(batch_shape))
+        return FlatNormal(self.loc, self.scale, batch_shape, log_normalizer=self.log_normalizer)
 
     def rsample(self, sample_shape: Shape = ()) -> Tensor:
         """Draw ``(*sample_shape, *batch_shape, D)``."""
@@ -147,13 +163,12 @@ class FlatNormal(TorchDistribution):
     def log_prob(self, value: Tensor) -> Tensor:
         """Log density ``(*batch_shape,)``, or its expectation over ε (see the class)."""
         conditional = getattr(value, "conditional", None)
-        constant = self.loc.shape[-1] * 0.5 * math.log(2 * math.pi) + self.scale.log().sum()
         if conditional is None:
-            exact: Tensor = -0.5 * ((value - self.loc) / self.scale).square().sum(-1) - constant
+            exact: Tensor = -0.5 * ((value - self.loc) / self.scale).square().sum(-1) - self.log_normalizer
             return exact
         squares = ((conditional.mean - self.loc) / self.scale).square().sum(-1)
         spread = (conditional.scale / self.scale).square().sum(-1)
-        expected: Tensor = (-0.5 * (squares + spread) - constant).reshape(value.shape[:-1])
+        expected: Tensor = (-0.5 * (squares + spread) - self.log_normalizer).reshape(value.shape[:-1])
         return expected
 
 

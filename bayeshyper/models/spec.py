@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -97,14 +97,15 @@ class WeightSpec:
     def __add__(self, other: WeightSpec) -> WeightSpec:
         return WeightSpec(self.shapes + other.shapes)
 
-    def unflatten(self, flat: Tensor) -> dict[str, Tensor]:
-        """Cut ``(…, D)`` into named views of shape ``(…, *shape)``."""
+    def unflatten(self, flat: Tensor, names: Collection[str] | None = None) -> dict[str, Tensor]:
+        """Cut ``(…, D)`` into named views of shape ``(…, *shape)``: all of them, or those asked for."""
         if flat.shape[-1] != self.size:
             raise ValueError(
                 f"Got {flat.shape[-1]} weights, expected D = {self.size}; "
                 "pass a tensor whose last dimension is the spec's size."
             )
-        return {piece.name: flat[..., piece.slice].reshape(flat.shape[:-1] + piece.shape) for piece in self}
+        pieces = self if names is None else [self._pieces[name] for name in names]
+        return {piece.name: flat[..., piece.slice].reshape(flat.shape[:-1] + piece.shape) for piece in pieces}
 
     def flatten(self, tensors: Mapping[str, Tensor]) -> Tensor:
         """Lay named tensors of shape ``(…, *shape)`` end to end as ``(…, D)``."""

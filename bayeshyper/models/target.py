@@ -110,13 +110,12 @@ class Target(nn.Module):
             return sampled
         groups, draws = conditional.mean.shape[:2]
         size = self.spec.size
-        tensors = self.spec.unflatten(weights.unflatten(0, (groups, draws)))
-        means = self.spec.unflatten(conditional.mean[..., :size])
-        variances = self.spec.unflatten(conditional.scale[:, 0, :size].square())
-        for call in calls:
-            tensors[call.weight] = means[call.weight]
-            if call.bias is not None:
-                tensors[call.bias] = means[call.bias]
+        local = [name for call in calls for name in (call.weight, call.bias) if name is not None]
+        sampled_names = [name for name in self.spec.names if name not in local]
+        tensors = self.spec.unflatten(conditional.mean[..., :size], local)
+        if sampled_names:
+            tensors |= self.spec.unflatten(weights.unflatten(0, (groups, draws)), sampled_names)
+        variances = self.spec.unflatten(conditional.scale[:, 0, :size].square(), local)
         noise = [
             torch.randn(
                 (groups, draws, len(x), call.out_features),

@@ -161,12 +161,16 @@ class Gaussian2(Gaussian):
     n_outputs = 2
 
 
-def test_the_probe_leaves_mode_and_running_statistics_as_they_were() -> None:
-    target = Target(make(normalised).train())
+def test_the_network_stays_in_evaluation_mode_and_its_running_statistics_as_they_were() -> None:
+    network = make(normalised).train()
+    target = Target(network)
+    target.train()
     before = state_bytes(target)
     target.linear_calls(torch.randn(6, 3))
+    target(torch.randn(2, target.spec.size), torch.randn(6, 3))
     assert state_bytes(target) == before
-    assert all(module.training for module in target.network.modules())
+    assert not any(module.training for module in target.network.modules())
+    assert all(module.training for module in network.modules())  # the user's own is as it was
 
 
 def test_targets_of_one_module_run_in_threads_without_touching_it() -> None:
