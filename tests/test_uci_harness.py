@@ -125,12 +125,17 @@ def test_a_killed_run_goes_on_where_it_was(folder: Path, tmp_path: Path) -> None
     out = tmp_path / "results.csv"
     slow = ["--seeds", "0", "1", "2"]
     environment = {**os.environ, "PYTHONPATH": str(BENCHMARKS.parents[1])}
-    running = subprocess.Popen(benchmark(folder, out, *slow), env=environment, stdout=subprocess.DEVNULL)
+    log = tmp_path / "log.txt"
+    with log.open("w") as said:
+        running = subprocess.Popen(benchmark(folder, out, *slow), env=environment, stdout=said, stderr=said)
     deadline = time.monotonic() + 200
-    while not out.exists() and running.poll() is None and time.monotonic() < deadline:
+    while (
+        not (out.exists() and out.stat().st_size) and running.poll() is None and time.monotonic() < deadline
+    ):
         time.sleep(0.02)
     running.send_signal(signal.SIGKILL)
     running.wait()
+    assert out.exists(), log.read_text()
     written = out.read_text()
     rows = len(written.splitlines()) - 1
     assert 1 <= rows < 12, "expected the run to be killed half way"
