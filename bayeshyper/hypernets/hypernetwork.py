@@ -35,7 +35,7 @@ class HypernetworkSettings:
     noise_dim: int = 8
     hidden: Sequence[int] = (32, 32)
     gain: float = 0.02
-    output_noise: float = 0.01
+    output_noise: float = 0.03
 
     def build(self, mean: Tensor, unit: Tensor) -> Hypernetwork:
         """The hypernetwork around given mean weights ``(M, D)``, in units ``(D,)`` of the prior's scale."""
