@@ -241,6 +241,8 @@ class Proposal:
             - 0.5 * (nu + d) * torch.log1p(rho.square().sum(-1) / nu)
         )
         log_density: Tensor = log_t + torch.linalg.slogdet(slope).logabsdet
+        if bool(own.all()):
+            return log_density
         draw, row = (~own).nonzero(as_tuple=True)
         these = _Hill(*(part[row] for part in hill))
         back, failed = self._solve(rho[draw, row].unsqueeze(0), these)

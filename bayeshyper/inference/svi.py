@@ -115,6 +115,8 @@ def fit(
         history.best_step = looks.restore()
         history.seconds = time.monotonic() - started
         guide.generator = None
+        guide.eval()
+        model.eval()
         model.particles = None
         model.kl_weight = 1.0
     return history

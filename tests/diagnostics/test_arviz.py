@@ -36,7 +36,7 @@ def classifier() -> tuple[HyperClassifier, Any, Any]:
     rng = np.random.default_rng(0)
     x = rng.normal(size=(45, 2))
     y = np.array(["ash", "birch", "cedar"])[(x[:, 0] > 0).astype(int) + (x[:, 0] > 1)]
-    return HyperClassifier(settings=SETTINGS, n_draws=60, random_state=0).fit(x, y), x, y
+    return HyperClassifier(settings=SETTINGS, n_members=1, n_draws=60, random_state=0).fit(x, y), x, y
 
 
 def group(data: Any, name: str, variable: str) -> np.ndarray[Any, Any]:
