@@ -124,7 +124,7 @@ class SVISettings:
         """The number of steps for a table of N rows."""
         if self.optimizer.steps != "auto":
             return self.optimizer.steps
-        return round(min(max(250.0, 250.0 + (rows - 300) * 1750 / 400), 2000.0))
+        return round(min(max(200.0, 200.0 + (rows - 300) * 4.5), 2000.0))
 
     def warm_steps_for(self, rows: int) -> int:
         """The number of steps on the mean weights alone."""

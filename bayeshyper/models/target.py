@@ -118,35 +118,40 @@ class Target(nn.Module):
         variances = self.spec.unflatten(conditional.scale[:, 0, :size].square(), local)
         noise = [
             torch.randn(
-                (groups, draws, len(x), call.out_features),
+                (groups * draws, len(x), call.out_features),
                 generator=conditional.generator,
                 dtype=weights.dtype,  # x may hold integers
                 device=weights.device,
             )
             for call in calls
         ]
-        spread = [
-            (variances[call.weight], None if call.bias is None else variances[call.bias]) for call in calls
-        ]
+        # One group: its variances are the same for all draws, and are multiplied with x once.
+        per_draw = None if groups == 1 else 0
+        variances = {
+            name: variance[0] if groups == 1 else variance.repeat_interleave(draws, dim=0)
+            for name, variance in variances.items()
+        }
 
-        def one(tensors: dict[str, Tensor], noise: list[Tensor], spread: _Spread, x: Tensor) -> Tensor:
+        def one(
+            tensors: dict[str, Tensor], noise: list[Tensor], variances: dict[str, Tensor], x: Tensor
+        ) -> Tensor:
             layers = {
-                id(tensors[call.weight]): (*variance, eps)
-                for call, variance, eps in zip(calls, spread, noise, strict=True)
+                id(tensors[call.weight]): (
+                    variances[call.weight],
+                    None if call.bias is None else variances[call.bias],
+                    eps,
+                )
+                for call, eps in zip(calls, noise, strict=True)
             }
             with LocalReparameterization(layers):
                 return self._call(tensors, x)
 
-        over_draws = vmap(one, in_dims=(0, 0, None, None), randomness="different")
+        over_draws = vmap(one, in_dims=(0, 0, per_draw, None), randomness="different")
         with self._swapping:
-            if groups == 1:
-                first = {name: tensor[0] for name, tensor in tensors.items()}
-                alone = [(weight[0], None if bias is None else bias[0]) for weight, bias in spread]
-                outputs: Tensor = over_draws(first, [eps[0] for eps in noise], alone, x)
-                return outputs
-            over_groups = vmap(over_draws, in_dims=(0, 0, 0, None), randomness="different")
-            grouped: Tensor = over_groups(tensors, noise, spread, x)
-        return grouped.flatten(0, 1)
+            outputs: Tensor = over_draws(
+                {name: tensor.flatten(0, 1) for name, tensor in tensors.items()}, noise, variances, x
+            )
+        return outputs
 
     def linear_calls(self, x: Tensor) -> list[LinearCall]:
         """The Linears whose outputs may be sampled instead of their weights; found on the first batch."""
@@ -177,9 +182,6 @@ class Target(nn.Module):
     def _call(self, tensors: Mapping[str, Tensor], x: Tensor) -> Tensor:
         output: Tensor = functional_call(self.network, dict(tensors), (x,))
         return output
-
-
-_Spread = list[tuple[Tensor, Tensor | None]]
 
 
 def _matching(parameters: Mapping[str, Tensor], globs: Sequence[str]) -> list[str]:

@@ -57,7 +57,7 @@ def gaussian() -> Fitted:
 @pytest.fixture(scope="module")
 def nonlinear() -> Fitted:
     """A trunk with a layer, which must bend itself straight to get there."""
-    return fitted((16,), noise_dim=2, steps=1000, draws=1500, inner=64)
+    return fitted((16,), noise_dim=2, steps=400, draws=1500, inner=64)
 
 
 def standardised(case: Fitted, theta: Tensor) -> Tensor:
