@@ -115,8 +115,8 @@ def _check_positive(name: str, value: float) -> None:
 
 
 def _log_normalizer(scale: Tensor) -> Tensor:
-    """Σ log(√(2π) s_i)."""
-    return 0.5 * math.log(2 * math.pi) * scale.shape[-1] + scale.log().sum()
+    """Σ log(√(2π) s_i), a float64 scalar, so that a model moved to float64 has all its digits."""
+    return 0.5 * math.log(2 * math.pi) * scale.shape[-1] + scale.double().log().sum()
 
 
 class FlatNormal(TorchDistribution):
