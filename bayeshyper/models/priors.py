@@ -164,11 +164,15 @@ class FlatNormal(TorchDistribution):
         """Log density ``(*batch_shape,)``, or its expectation over ε (see the class)."""
         conditional = getattr(value, "conditional", None)
         if conditional is None:
-            exact: Tensor = -0.5 * ((value - self.loc) / self.scale).square().sum(-1) - self.log_normalizer
+            exact: Tensor = -0.5 * ((value - self.loc) / self.scale).square().sum(
+                -1
+            ) - self.log_normalizer.to(value.dtype)
             return exact
         squares = ((conditional.mean - self.loc) / self.scale).square().sum(-1)
         spread = (conditional.scale / self.scale).square().sum(-1)
-        expected: Tensor = (-0.5 * (squares + spread) - self.log_normalizer).reshape(value.shape[:-1])
+        expected: Tensor = (-0.5 * (squares + spread) - self.log_normalizer.to(value.dtype)).reshape(
+            value.shape[:-1]
+        )
         return expected
 
 
