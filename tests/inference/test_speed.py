@@ -49,7 +49,7 @@ def floor_step(members: int, particles: int, noise_dim: int, hidden: tuple[int, 
 
     def step(x: Tensor, y: Tensor) -> None:
         loss = -floor.elbo(x, y, ROWS, Noise.draw(floor, particles, len(x))).mean() / ROWS
-        float(loss)  # the library, too, looks at its loss before it steps
+        loss.item()  # the library, too, looks at its loss before it steps
         optimizer.zero_grad()
         loss.backward()
         clip_by_member(parameters, 10.0)
