@@ -348,6 +348,17 @@ class HyperEstimator(BaseEstimator):
             ModelFileError: The file is damaged, of a newer format, or holds another estimator.
         """
         record, tensors = read_model_file(Path(path))
+        return cls._from_file(path, record, tensors, network)
+
+    @classmethod
+    def _from_file(
+        cls,
+        path: str | Path,
+        record: Mapping[str, Any],
+        tensors: Mapping[str, Tensor],
+        network: nn.Module | None,
+    ) -> Self:
+        """The estimator that a file's record and tensors, already read, describe."""
         if record.get("estimator") != cls.__name__:
             raise ModelFileError(
                 f"{path} holds a {record.get('estimator')}, expected a {cls.__name__}; "

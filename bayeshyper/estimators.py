@@ -141,7 +141,7 @@ def load(path: str | Path, network: nn.Module | None = None) -> HyperRegressor |
         FileNotFoundError: There is no such file.
         ModelFileError: The file is truncated, damaged, of a newer format, or not ours.
     """
-    record, _ = read_model_file(Path(path))
+    record, tensors = read_model_file(Path(path))
     kinds: dict[str, type[HyperRegressor | HyperClassifier]] = {
         kind.__name__: kind for kind in (HyperRegressor, HyperClassifier)
     }
@@ -150,4 +150,4 @@ def load(path: str | Path, network: nn.Module | None = None) -> HyperRegressor |
             f"{path} holds a {record.get('estimator')!r}, expected one of {', '.join(kinds)}; "
             "update bayeshyper."
         )
-    return kinds[record["estimator"]].load(path, network=network)
+    return kinds[record["estimator"]]._from_file(path, record, tensors, network)

@@ -37,21 +37,17 @@ class DenseHead(nn.Module):
     Args:
         size: D.
         features: k.
-        noise_dim: d; the last d features are z itself, and their columns start at zero spread's own scale.
         members: M.
         gain: The standard deviation, in prior units, that the MLP features give each weight at the start.
 
     Example:
-        >>> head = DenseHead(10, features=6, noise_dim=2)
+        >>> head = DenseHead(10, features=6)
         >>> head(torch.randn(1, 3, 6)).shape, head.gram(torch.ones(1, 10)).shape
         (torch.Size([1, 3, 10]), torch.Size([1, 6, 6]))
     """
 
-    def __init__(
-        self, size: int, *, features: int, noise_dim: int, members: int = 1, gain: float = 0.1
-    ) -> None:
+    def __init__(self, size: int, *, features: int, members: int = 1, gain: float = 0.1) -> None:
         super().__init__()
-        self.noise_dim = noise_dim
         self.gain = gain
         self.matrix = nn.Parameter(torch.empty(members, size, features))
         self.reset_parameters()

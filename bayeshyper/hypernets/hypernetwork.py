@@ -106,7 +106,6 @@ class Hypernetwork(nn.Module):
         self.head = HEADS[settings.head](
             self.size,
             features=self.trunk.features,
-            noise_dim=settings.noise_dim,
             members=self.members,
             gain=settings.gain,
         )

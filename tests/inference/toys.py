@@ -83,7 +83,7 @@ class FoldedHypernetwork(Hypernetwork):
             HypernetworkSettings(noise_dim=noise_dim, hidden=(), output_noise=noise),
         )
         self.trunk = Fold(noise_dim)  # type: ignore[assignment]
-        self.head = DenseHead(size, features=3 * noise_dim, noise_dim=noise_dim)
+        self.head = DenseHead(size, features=3 * noise_dim)
         generator = torch.Generator().manual_seed(seed)
         with torch.no_grad():
             self.head.matrix.normal_(0.0, 1.0, generator=generator)
