@@ -1,0 +1,82 @@
+"""From a table to a file and back: what a fitted estimator says, and that its file says the same."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from torch import nn
+
+import bayeshyper
+from bayeshyper import HyperClassifier, HyperRegressor, ModelFileError
+
+QUICK = {"optimizer.steps": 20}
+
+
+def table(rows: int = 60) -> tuple[pd.DataFrame, pd.Series]:
+    """Numbers with gaps, a category with gaps, and a target that depends on both."""
+    rng = np.random.default_rng(0)
+    size, colour = rng.normal(size=rows), rng.choice(["red", "blue"], size=rows)
+    y = pd.Series(10 * size + 5 * (colour == "red") + rng.normal(size=rows), name="price")
+    X = pd.DataFrame({"size": size, "colour": colour})
+    X.loc[::7, "size"], X.loc[3::11, "colour"] = np.nan, None
+    return X, y
+
+
+@pytest.mark.parametrize("members", [1, 2])
+def test_a_regressors_file_predicts_the_same_bits(tmp_path: Path, members: int) -> None:
+    X, y = table()
+    model = HyperRegressor(settings=QUICK, n_members=members, random_state=0).fit(X, y)
+    audit = model.audit()
+    model.save(tmp_path / "m.bayeshyper")
+    loaded: Any = bayeshyper.load(tmp_path / "m.bayeshyper")
+    assert isinstance(loaded, HyperRegressor)
+    for ours, theirs in zip(
+        model.predict(X, return_std=True), loaded.predict(X, return_std=True), strict=True
+    ):
+        assert np.array_equal(ours, theirs)
+    assert np.array_equal(model.log_prob(X, y), loaded.log_prob(X, y))
+    assert (loaded.audit(), loaded.target_name_) == (audit, "price")
+
+
+def test_a_classifiers_file_predicts_the_same_bits_and_labels(tmp_path: Path) -> None:
+    X, y = table()
+    labels = np.where(y > y.median(), "dear", "cheap")
+    model = HyperClassifier(settings=QUICK, random_state=0).fit(X, labels)
+    model.save(tmp_path / "m.bayeshyper")
+    loaded = HyperClassifier.load(tmp_path / "m.bayeshyper")
+    assert np.array_equal(model.predict_proba(X), loaded.predict_proba(X))
+    assert loaded.predict(X).tolist() == model.predict(X).tolist()
+
+
+def test_a_network_of_ones_own_is_asked_for_and_used(tmp_path: Path) -> None:
+    X, y = table()
+    network = nn.Sequential(nn.Linear(5, 4), nn.Tanh(), nn.Linear(4, 1))
+    before = [parameter.clone() for parameter in network.parameters()]
+    model = HyperRegressor(network=network, settings=QUICK, random_state=0).fit(X, y)
+    assert all(
+        np.array_equal(a.detach(), b.detach()) for a, b in zip(before, network.parameters(), strict=True)
+    )
+    model.save(tmp_path / "m.bayeshyper")
+    with pytest.raises(ModelFileError, match="network of your own"):
+        bayeshyper.load(tmp_path / "m.bayeshyper")
+    other = nn.Sequential(nn.Linear(5, 4), nn.Tanh(), nn.Linear(4, 1))
+    loaded = HyperRegressor.load(tmp_path / "m.bayeshyper", network=other)
+    assert np.array_equal(model.predict(X), loaded.predict(X))
+
+
+def test_an_audit_that_was_not_kept_is_missed_by_name(tmp_path: Path) -> None:
+    X, y = table()
+    HyperRegressor(settings=QUICK, random_state=0).fit(X, y).save(tmp_path / "m.bayeshyper")
+    with pytest.raises(ModelFileError, match="without its audit"):
+        HyperRegressor.load(tmp_path / "m.bayeshyper").audit()
+
+
+def test_the_wrong_estimator_for_a_file_is_named(tmp_path: Path) -> None:
+    X, y = table()
+    HyperRegressor(settings=QUICK, random_state=0).fit(X, y).save(tmp_path / "m.bayeshyper")
+    with pytest.raises(ModelFileError, match="holds a HyperRegressor, expected a HyperClassifier"):
+        HyperClassifier.load(tmp_path / "m.bayeshyper")
