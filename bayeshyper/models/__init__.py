@@ -11,10 +11,11 @@ from .likelihoods import (
     Likelihood,
     StudentT,
 )
+from .local import Conditional
 from .networks import MLP, NETWORKS
 from .priors import PRIORS, FanInPrior, FlatNormal, NormalPrior, Prior
 from .spec import WeightPiece, WeightSpec
-from .target import Conditional, Target
+from .target import Target
 
 __all__ = [
     "LIKELIHOODS",

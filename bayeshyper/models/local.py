@@ -18,10 +18,30 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
-__all__ = ["LinearCall", "LocalReparameterization", "find_linear_calls"]
+__all__ = ["Conditional", "LinearCall", "LocalReparameterization", "find_linear_calls", "spread"]
 
 # The derivative of √v is infinite at v = 0, which a bias-free Linear on an all-zero row would reach.
 MIN_VARIANCE = 1e-12
+
+
+@dataclass(frozen=True)
+class Conditional:
+    """The law of a weight draw given its noise z: independent Normals, in G groups of R draws.
+
+    Args:
+        mean: ``(G, R, D)``, m = μ + s ∘ A φ(z).
+        scale: ``(G, 1, D)``, s ∘ σ, shared by the draws of a group.
+        generator: Where further noise comes from; None is torch's global generator.
+    """
+
+    mean: Tensor
+    scale: Tensor
+    generator: torch.Generator | None = None
+
+
+def spread(variance: Tensor, *, has_bias: bool) -> Tensor:
+    """The standard deviation of a Linear's outputs; its bias's variance, or a floor, keeps it above 0."""
+    return (variance if has_bias else variance.clamp_min(MIN_VARIANCE)).sqrt()
 
 
 @dataclass(frozen=True)
@@ -129,4 +149,5 @@ class LocalReparameterization(TorchFunctionMode):
             return func(inputs, weight, bias)
         weight_variance, bias_variance, noise = layer
         variance = func(inputs.square(), weight_variance, bias_variance)
-        return torch.addcmul(func(inputs, weight, bias), variance.clamp_min(MIN_VARIANCE).sqrt(), noise)
+        scale = spread(variance, has_bias=bias_variance is not None)
+        return torch.addcmul(func(inputs, weight, bias), scale, noise)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import fnmatch
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Self
 
 import torch
@@ -14,25 +13,11 @@ from torch.func import functional_call, vmap
 
 from bayeshyper.threads import OwnLock
 
-from .local import LinearCall, LocalReparameterization, find_linear_calls
+from .local import Conditional, LinearCall, LocalReparameterization, find_linear_calls
 from .spec import WeightSpec
+from .stack import LinearStack
 
-__all__ = ["Conditional", "Target"]
-
-
-@dataclass(frozen=True)
-class Conditional:
-    """The law of a weight draw given its noise z: independent Normals, in G groups of R draws.
-
-    Args:
-        mean: ``(G, R, D)``, m = μ + s ∘ A φ(z).
-        scale: ``(G, 1, D)``, s ∘ σ, shared by the draws of a group.
-        generator: Where further noise comes from; None is torch's global generator.
-    """
-
-    mean: Tensor
-    scale: Tensor
-    generator: torch.Generator | None = None
+__all__ = ["Target"]
 
 
 class Target(nn.Module):
@@ -63,6 +48,7 @@ class Target(nn.Module):
         self.spec = WeightSpec((name, parameters[name].shape) for name in chosen)
         for name in chosen:  # read from the weight vector: never trained in place
             parameters[name].requires_grad_(False)
+        self._stack = LinearStack.of(self.network, self.spec)
         self._linear_calls: list[LinearCall] | None = None
         self._vectorizes = True
         self._swapping = OwnLock()
@@ -82,6 +68,9 @@ class Target(nn.Module):
         Returns:
             ``(S, N, …)``.
         """
+        # One draw alone is run as the network itself, to the last bit.
+        if self._stack is not None and x.dim() == 2 and len(weights) > 1:
+            return self._stack(weights, x)
         tensors = self.spec.unflatten(weights)
         with self._swapping:
             self._probe(x)
@@ -104,6 +93,8 @@ class Target(nn.Module):
         Returns:
             ``(G·R, N, …)`` with the same mean over ε of any function of single rows as `forward`.
         """
+        if self._stack is not None and x.dim() == 2:
+            return self._stack.local(conditional, x)
         calls = self.linear_calls(x)
         if not calls:
             sampled: Tensor = self(weights, x)
