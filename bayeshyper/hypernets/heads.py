@@ -12,6 +12,8 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
+from .gram import weighted_gram
+
 __all__ = ["HEADS", "DenseHead", "Head"]
 
 
@@ -64,8 +66,7 @@ class DenseHead(nn.Module):
 
     def gram(self, precision: Tensor) -> Tensor:
         """AᵀΣ⁻¹A in float64, ``(M, k, k)``, for the diagonal of Σ⁻¹ ``(M, D)``."""
-        matrix = self.matrix.double()
-        return matrix.mT @ (precision.double().unsqueeze(-1) * matrix)
+        return weighted_gram(self.matrix, precision)
 
     def project(self, offsets: Tensor, precision: Tensor) -> Tensor:
         """AᵀΣ⁻¹u in float64, ``(M, S, k)``, for offsets u ``(M, S, D)``."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 
 import torch
@@ -22,10 +23,12 @@ def clip_gradients(parameters: Iterable[Tensor], limit: float, step: int) -> Non
         TrainingDiverged: A gradient is not finite.
     """
     gradients = [p.grad for p in parameters if p.grad is not None and p.grad.numel()]
-    norms = torch.stack([gradient.flatten(1).square().sum(1) for gradient in gradients]).sum(0).sqrt()
-    if not bool(torch.isfinite(norms).all()):
+    of_each = [torch.linalg.vector_norm(gradient.flatten(1), dim=1) for gradient in gradients]
+    norms = torch.linalg.vector_norm(torch.stack(of_each), dim=0)
+    largest = norms.max().item()  # NaN if one is
+    if not math.isfinite(largest):
         raise TrainingDiverged("gradient", step)
-    if limit > 0 and bool((norms > limit).any()):
+    if 0 < limit < largest:
         factors = (limit / norms).clamp_max(1.0)
         for gradient in gradients:
             gradient.mul_(factors.reshape(-1, *[1] * (gradient.dim() - 1)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -57,12 +58,33 @@ def linearized_information(gram: Tensor, jacobian: Tensor) -> Tensor:
     Returns:
         ``(M, R)`` in nats; not finite where the input is not, so that training sees it.
     """
-    jacobian = jacobian.double()
-    inner = jacobian.mT @ (gram.unsqueeze(1) @ jacobian)
-    inner = inner + torch.eye(inner.shape[-1], dtype=inner.dtype, device=inner.device)
-    factor, _ = torch.linalg.cholesky_ex(inner)
-    information: Tensor = factor.diagonal(dim1=-2, dim2=-1).log().sum(-1)
+    information: Tensor = _HalfLogDet.apply(gram, jacobian.double())  # type: ignore[no-untyped-call]
     return information
+
+
+class _HalfLogDet(torch.autograd.Function):
+    """½ logdet(I + JᵀMJ), whose gradient is shorter than that of the steps it is made of.
+
+    d ½ logdet(W) = ½ tr(W⁻¹ dW): by J, M J W⁻¹; by M, ½ J W⁻¹ Jᵀ. Autograd would go back through the
+    Cholesky factor, which costs 0.3 ms of a step of 6.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, gram: Tensor, jacobian: Tensor) -> Tensor:
+        product = gram.unsqueeze(1) @ jacobian
+        inner = jacobian.mT @ product
+        inner.diagonal(dim1=-2, dim2=-1).add_(1.0)
+        factor, _ = torch.linalg.cholesky_ex(inner)
+        ctx.save_for_backward(jacobian, product, factor)
+        information: Tensor = factor.diagonal(dim1=-2, dim2=-1).log().sum(-1)
+        return information
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor]:
+        jacobian, product, factor = ctx.saved_tensors
+        inverse = torch.cholesky_inverse(factor) * gradient[..., None, None]
+        outer = (jacobian @ inverse).transpose(1, 2).flatten(2)  # (M, k, R·d)
+        return 0.5 * outer @ jacobian.transpose(1, 2).flatten(2).mT, product @ inverse
 
 
 ENTROPIES: dict[str, EntropyEstimator] = {"linearized": linearized_entropy}

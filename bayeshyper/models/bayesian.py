@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from typing import Any
 
 import pyro
@@ -59,6 +59,7 @@ class BayesianModel(nn.Module):
     ) -> None:
         super().__init__()
         self._plate: Any = None
+        self._rows_plate: Any = None
         if num_data < 1:
             raise ValueError(f"Got num_data = {num_data}, expected the number of training rows.")
         self.target = target
@@ -87,20 +88,28 @@ class BayesianModel(nn.Module):
             with poutine.scale(scale=self.kl_weight):
                 weights = pyro.sample("weights", self.prior())
             outputs = self.predictive(weights, x)
-            # The rows are given: left to itself, a plate would draw N random indices, and drop them.
-            rows = torch.arange(len(x), device=x.device)
-            with pyro.plate("data", self.num_data, subsample=rows, dim=-1):
+            with self._data_plate(len(x)):
                 observed: Tensor = pyro.sample("obs", outputs, obs=y)  # type: ignore[arg-type]
         return observed
 
     @contextmanager
     def particle_plate(self) -> Iterator[None]:
         """The plate of the model's own particles, scaled so that they average; shared with the guide."""
-        with ExitStack() as stack:
-            if self._particles is not None:
-                stack.enter_context(self._plate)
-                stack.enter_context(poutine.scale(scale=1.0 / self._particles))
+        if self._particles is None:
             yield
+        else:
+            with self._plate, poutine.scale(scale=1.0 / self._particles):
+                yield
+
+    def _data_plate(self, rows: int) -> Any:
+        """The plate of a batch's rows, scaled by N/B; kept, too, for the next batch of the same size."""
+        plate = self._rows_plate
+        if plate is None or (plate.size, plate.subsample_size) != (self.num_data, rows):
+            # The rows are given: left to itself, a plate would draw N random indices, and drop them.
+            with poutine.block():
+                plate = pyro.plate("data", self.num_data, subsample=torch.arange(rows), dim=-1)
+            self._rows_plate = plate
+        return plate
 
     def predictive(self, weights: Tensor, x: Tensor) -> Distribution:
         """The distribution of the rows' targets for each weight draw.

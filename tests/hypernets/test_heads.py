@@ -38,6 +38,20 @@ def test_the_gram_matrix_is_symmetric_and_nowhere_negative() -> None:
     assert (torch.linalg.eigvalsh(gram) > -1e-12).all()  # rank 3 of 8: zeros up to rounding
 
 
+def test_the_gram_matrix_has_the_gradient_of_the_plain_product() -> None:
+    """… whatever is made of it, symmetric or not."""
+    head, weights = make().double(), torch.randn(2, 5, 5, dtype=torch.float64)
+    precision = torch.rand(2, 9, dtype=torch.float64, requires_grad=True)
+    plain = head.matrix.mT @ (precision.unsqueeze(-1) * head.matrix)
+    ours, expected = (
+        torch.autograd.grad((gram * weights).sum(), (head.matrix, precision))
+        for gram in (head.gram(precision), plain)
+    )
+    torch.testing.assert_close(ours, expected, rtol=1e-11, atol=1e-12)
+    (gradient,) = torch.autograd.grad(make().gram(precision).sum(), precision)
+    assert gradient.dtype == torch.float64  # … for a float32 head too, whose own gradient is float32
+
+
 def test_the_projection_is_by_hand_in_float64() -> None:
     head, precision, offsets = make(), 1e6 * torch.rand(2, 9), torch.randn(2, 4, 9)
     projected = head.project(offsets, precision)

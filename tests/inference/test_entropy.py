@@ -74,6 +74,20 @@ def test_nonlinear_information_is_that_of_each_draws_own_tangent() -> None:
             )
 
 
+def test_the_information_has_the_gradient_of_the_plain_determinant() -> None:
+    torch.manual_seed(0)
+    root = torch.randn(2, 7, 5, dtype=torch.float64)
+    gram = (root.mT @ root).requires_grad_()
+    jacobian = torch.randn(2, 3, 5, 4, dtype=torch.float64, requires_grad=True)
+    weights = torch.randn(2, 3, dtype=torch.float64)  # each draw counts differently
+    inner = torch.eye(4, dtype=torch.float64) + jacobian.mT @ gram.unsqueeze(1) @ jacobian
+    ours, expected = (
+        torch.autograd.grad((value * weights).sum(), (gram, jacobian))
+        for value in (linearized_information(gram, jacobian), 0.5 * torch.logdet(inner))
+    )
+    torch.testing.assert_close(ours, expected, rtol=1e-10, atol=1e-12)
+
+
 def test_what_is_not_finite_shows() -> None:
     jacobian = torch.eye(3).expand(1, 2, 3, 3)
     for entry in ((0, 0), (1, 1), (2, 2), (0, 2)):
