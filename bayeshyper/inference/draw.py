@@ -76,9 +76,9 @@ class ImplicitDraw(TorchDistribution):
         scored = poutine.get_mask() is not False  # under Predictive nobody asks for the density
         draw = self.hypernetwork.draw(-(-n // members), generator=self.generator, with_jacobian=scored)
         weights, conditional = draw.weights, Conditional(draw.mean, draw.scale, self.generator)
-        log_density = weights.new_zeros(weights.shape[:2])
-        if scored:
-            log_density = -self.estimator(self.hypernetwork, draw)
+        log_density = (
+            -self.estimator(self.hypernetwork, draw) if scored else weights.new_zeros(weights.shape[:2])
+        )
         if n % members:
             weights, conditional, log_density = self._choose(n, weights, conditional, log_density)
         value = weights.reshape(*shape, self.hypernetwork.size)

@@ -41,7 +41,7 @@ class Affine:
 
     def __call__(self, pieces: Iterator[Tensor], x: Tensor) -> Tensor:
         """``(S, N, in)`` to ``(S, N, out)``, by the next pieces ``(S, size)`` of S weight vectors."""
-        matrix = next(pieces).unflatten(1, (self.fan_out, self.fan_in)).mT
+        matrix = next(pieces).reshape(-1, self.fan_out, self.fan_in).mT
         return torch.baddbmm(next(pieces).unsqueeze(1), x, matrix) if self.has_bias else torch.bmm(x, matrix)
 
 
@@ -109,9 +109,10 @@ class LinearStack:
             if not isinstance(layer, Affine):
                 h = layer(h)
                 continue
-            copies = 1 if h is rows else draws
-            squares = h[:copies].square() if h is rows else h.square()
-            squares = squares.reshape(-1, copies * n, layer.fan_in).expand(groups, -1, -1)
+            if h is rows:
+                copies, squares = 1, x.square().expand(groups, *x.shape)
+            else:
+                copies, squares = draws, h.square().reshape(groups, draws * n, layer.fan_in)
             scale = spread(layer(variances, squares), has_bias=layer.has_bias)
             noise = torch.randn(
                 (groups, draws, n, layer.fan_out), generator=law.generator, dtype=h.dtype, device=h.device

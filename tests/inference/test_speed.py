@@ -68,18 +68,19 @@ def floor_step(members: int, particles: int, noise_dim: int, hidden: tuple[int, 
         (1, 8, 927, 16, (64, 64)),
     ],
 )
-def test_a_step_costs_at_most_half_as_much_again_as_its_arithmetic(
+def test_a_step_costs_at_most_a_fifth_more_than_its_arithmetic(
     members: int, particles: int, rows: int, noise_dim: int, hidden: tuple[int, ...]
 ) -> None:
     ours = library_step(members, particles, noise_dim, hidden)
     floor = floor_step(members, particles, noise_dim, hidden)
     x, y = torch.randn(rows, FEATURES), torch.randn(rows)
-    times: dict[str, list[float]] = {"ours": [], "floor": []}
-    for _ in range(120):  # in turns, so that whatever else the machine does falls on both
-        for name, step in (("ours", ours), ("floor", floor)):
-            started = time.perf_counter()
-            step(x, y)
-            times[name].append(time.perf_counter() - started)
-    ratio = statistics.median(times["ours"][20:]) / statistics.median(times["floor"][20:])
+    ratios = []
+    for _ in range(200):  # in turns, so that whatever else the machine does falls on both
+        started = time.process_time()
+        ours(x, y)
+        between = time.process_time()
+        floor(x, y)
+        ratios.append((between - started) / (time.process_time() - between))
+    ratio = statistics.median(ratios[20:])
     print(f"M={members} S={particles} B={rows} d={noise_dim} trunk={hidden}: {ratio:.2f} times the floor")
-    assert ratio <= 1.5
+    assert ratio <= 1.2

@@ -172,22 +172,25 @@ class Floor(nn.Module):
         is the same for all particles.
         """
         a, b, c, d, _ = self.ends
-        lead, rows = mean.shape[:2], x.shape[-2]
-        x = x.expand(self.members, rows, self.features)
+        (members, draws), rows = mean.shape[:2], x.shape[-2]
+        x = x.expand(members, rows, self.features)
         variance = (self.scale * self.log_sigma.exp()).square()
 
-        # First layer: all particles' weights side by side are one (F, S H) matrix.
-        w1 = mean[..., :a].reshape(self.members, lead[1] * self.hidden, self.features)
-        centre = torch.baddbmm(mean[..., a:b].reshape(self.members, 1, -1), x, w1.mT)
-        centre = centre.view(self.members, rows, lead[1], self.hidden).transpose(1, 2)
-        w1_variance = variance[:, :a].view(self.members, self.hidden, self.features)
+        # First layer: one product per draw; its variance is the same for all of a member's.
+        each = mean.flatten(0, 1)
+        w1 = each[:, :a].view(-1, self.hidden, self.features)
+        inputs = x.unsqueeze(1).expand(-1, draws, -1, -1).reshape(members * draws, rows, self.features)
+        centre = torch.baddbmm(each[:, None, a:b], inputs, w1.mT).view(members, draws, rows, self.hidden)
+        w1_variance = variance[:, :a].view(members, self.hidden, self.features)
         spread = torch.baddbmm(variance[:, None, a:b], x.square(), w1_variance.mT).sqrt().unsqueeze(1)
         active = torch.addcmul(centre, spread, noise.hidden).relu()
 
-        # Second layer: one output, so a matrix times a vector.
-        centre = (active @ mean[..., b:c].unsqueeze(-1)).squeeze(-1) + mean[..., c:d]
-        spread = (active.square() @ variance[:, None, b:c, None]).squeeze(-1) + variance[:, None, c:d]
-        output = torch.addcmul(centre, spread.sqrt(), noise.output)
+        # Second layer: one output.
+        centre = torch.baddbmm(each[:, None, c:d], active.flatten(0, 1), each[:, b:c, None])
+        spread = torch.baddbmm(variance[:, None, c:d], active.square().flatten(1, 2), variance[:, b:c, None])
+        output = torch.addcmul(
+            centre.view_as(noise.output), spread.view_as(noise.output).sqrt(), noise.output
+        )
 
         sigma = self.scale[d] * self.log_sigma[:, d:].exp()
         log_noise = mean[..., d] + sigma * noise.log_noise
