@@ -57,11 +57,13 @@ class Fit:
         predictive: From new rows to their predictive distribution.
         steps: Gradient steps taken, over all members; None where there are none.
         audit: Bounds on the ELBO, for methods that have one.
+        rhat: From new rows to the largest split R̂ over the function's values there, for methods with chains.
     """
 
     predictive: Callable[[Any], Predictive]
     steps: int | None = None
     audit: Callable[[], Audit] | None = None
+    rhat: Callable[[Any], float] | None = None
 
 
 Method = Callable[[Any, Array, int, Setup], Fit]

@@ -6,6 +6,10 @@ from typing import Any
 
 from deep_ensemble import deep_ensemble
 from interface import Array, Fit, Method, Setup, Standardized
+from laplace import laplace
+from mc_dropout import mc_dropout
+from nuts import nuts
+from pyro_guides import auto_iaf, auto_low_rank, auto_normal
 
 from bayeshyper import HyperRegressor
 from bayeshyper.recipes import read_recipe
@@ -35,7 +39,16 @@ def ours(recipe: str | None = None) -> Method:
     return method
 
 
-PEERS: dict[str, Method] = {"deep-ensemble": deep_ensemble, "gaussian": gaussian}
+PEERS: dict[str, Method] = {
+    "auto-iaf": auto_iaf,
+    "auto-low-rank": auto_low_rank,
+    "auto-normal": auto_normal,
+    "deep-ensemble": deep_ensemble,
+    "gaussian": gaussian,
+    "laplace": laplace,
+    "mc-dropout": mc_dropout,
+    "nuts": nuts,
+}
 
 
 def find(name: str) -> Method:

@@ -44,12 +44,16 @@ class Job(NamedTuple):
 SCORES = ("log_likelihood", "rmse", "crps", "coverage_50", "coverage_90")
 COSTS = ("fit_seconds", "fit_cpu_seconds", "steps", "rows_fitted", "rows_scored")
 AUDIT = tuple(name for name in Audit.__dataclass_fields__ if name.startswith(("elbo", "entropy")))
-NUMBERS = (*SCORES, *COSTS, *AUDIT)
+NUMBERS = (*SCORES, *COSTS, *AUDIT, "rhat")
 COLUMNS = (*Job._fields, *NUMBERS, "flagged", "versions")
+LATER = ("rhat",)  # what files of earlier versions lack
 
 
 def append(path: Path, row: Mapping[str, Any]) -> None:
-    """Add one row in a single write, which no other run of the benchmark can cut in two."""
+    """Add one row in a single write, which no other run of the benchmark can cut in two.
+
+    A file of an earlier version must have gone through `finished` first.
+    """
     text = io.StringIO()
     writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
     file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
@@ -76,22 +80,39 @@ def read(path: Path) -> pd.DataFrame:
     rows = pd.read_csv(
         io.StringIO(whole), dtype=text, keep_default_na=False, na_values={n: [""] for n in NUMBERS}
     )
-    if tuple(rows.columns) != COLUMNS:
+    if [name for name in COLUMNS if name in rows.columns or name not in LATER] != list(rows.columns):
         raise DataError(
             f"{path} has other columns than this version writes: give another file for the results."
         )
-    return rows
+    return rows.reindex(columns=list(COLUMNS))
 
 
 def finished(path: Path) -> set[Job]:
-    """The jobs that have their row; a last row cut short (by a full disk, say) is dropped from the file."""
+    """The jobs that have their row; makes the file ready to be appended to.
+
+    A last row cut short (by a full disk, say) is dropped from it; columns that it lacks are added, blank.
+    """
     if path.exists():
         content = path.read_bytes()
         whole = _whole_lines(content)
-        if whole != content:
-            write_atomically(path, whole)
+        read(path)  # nothing is rewritten of a file that is not ours
+        upgraded = _with_later_columns(whole)
+        if upgraded != content:
+            write_atomically(path, upgraded)
     rows = read(path)[list(Job._fields)].itertuples(index=False)
     return {Job(*row) for row in rows}
+
+
+def _with_later_columns(content: bytes) -> bytes:
+    """The same text of every cell, under the columns of this version."""
+    reader = csv.DictReader(io.StringIO(content.decode()))
+    if not content or tuple(reader.fieldnames or ()) == COLUMNS:
+        return content
+    text = io.StringIO()
+    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(reader)
+    return text.getvalue().encode()
 
 
 def _whole_lines(content: bytes) -> bytes:

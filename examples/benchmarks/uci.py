@@ -5,8 +5,10 @@ r"""The UCI regression protocol (Hernández-Lobato & Adams 2015): methods side b
     python examples/benchmarks/table.py results.csv
 
 A method is the shipped default (bayeshyper), any model recipe by name or path, or a peer: deep-ensemble,
-gaussian. Rows are appended as fits finish; run the same command again and it goes on where it was. The seed
-of a fit is 1000 · seed + split, so that splits do not share their random numbers.
+mc-dropout, laplace, auto-normal, auto-low-rank, auto-iaf (Pyro's guides), nuts (NumPyro's sampler, from the
+extra `bench`), gaussian (the training mean and variance). Each peer's file says how it was tuned. Rows are
+appended as fits finish; run the same command again and it goes on where it was. The seed of a fit is
+1000 · seed + split, so that splits do not share their random numbers.
 """
 
 from __future__ import annotations
@@ -193,6 +195,7 @@ def run(job: Job, folder: Path | None, audited: bool) -> dict[str, Any]:
         "steps": fit.steps,
         "rows_fitted": len(y),
         "rows_scored": len(y_test),
+        "rhat": None if fit.rhat is None else fit.rhat(X_test),
         "versions": versions(),
     }
     if audited and fit.audit is not None:
