@@ -42,15 +42,16 @@ def function(u: Any, x: Any, units: tuple[int, ...], before: Callable[[Any], Any
     Returns:
         ``(…, N)``.
     """
-    start, last = 0, len(units) - 2
+    # Rows stand side by side, (units, N): their sums then run along memory, which halves JAX's gradient.
+    values, start, last = x.swapaxes(-1, -2), 0, len(units) - 2
     for layer, (fan_in, fan_out) in enumerate(pairwise(units)):
         middle = start + fan_in * fan_out
-        weight = u[..., start:middle].reshape((*u.shape[:-1], fan_in, fan_out)) * math.sqrt(2 / fan_in)
+        weight = u[..., start:middle].reshape((*u.shape[:-1], fan_out, fan_in)) * math.sqrt(2 / fan_in)
         start = middle + fan_out
-        x = (x if before is None else before(x)) @ weight + u[..., None, middle:start]
+        values = weight @ (values if before is None else before(values)) + u[..., middle:start, None]
         if layer < last:
-            x = x.clip(min=0.0)
-    return x[..., 0]
+            values = values.clip(min=0.0)
+    return values[..., 0, :]
 
 
 def functions(u: torch.Tensor, x: torch.Tensor, units: tuple[int, ...], chunk: int = 32) -> torch.Tensor:

@@ -2,6 +2,11 @@
 
 The same network, prior and likelihood as ours, as a user of Pyro writes them: mini-batches under a plate,
 stock SVI with one particle, ClippedAdam with a decaying rate, and a mixture of 500 draws to predict.
+
+Learning rates (3e-3 to 1e-1), first scales (0.01, 0.05, 0.1) and the number of steps were chosen by the log
+likelihood of a tenth of the training rows of concrete and energy, split 0. Twice as many steps as 5 000 gave
+0.05 more on concrete and 0.2 on energy. The flow has D² weights of its own and takes some 20 ms a step here,
+ten times a Gaussian's; at a rate of 1e-2 it diverges.
 """
 
 from __future__ import annotations
@@ -96,5 +101,5 @@ def train(model: Model, guide: AutoGuide, data: Standardized, learning_rate: flo
 
 
 auto_normal = guided(normal, learning_rate=3e-2)
-auto_low_rank = guided(low_rank, learning_rate=1e-2)
+auto_low_rank = guided(low_rank, learning_rate=3e-2)
 auto_iaf = guided(iaf, learning_rate=3e-3)
