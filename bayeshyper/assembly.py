@@ -13,11 +13,13 @@ from bayeshyper.errors import RecipeError
 from bayeshyper.hypernets import HypernetworkSettings
 from bayeshyper.inference import (
     ENTROPIES,
+    CalibrationSettings,
     ImplicitGuide,
     KLSettings,
     OptimizerSettings,
     StoppingSettings,
     SVISettings,
+    WarmStartSettings,
 )
 from bayeshyper.models import LIKELIHOODS, NETWORKS, PRIORS, BayesianModel, Likelihood, Target
 from bayeshyper.threads import seeded
@@ -29,7 +31,13 @@ Recipe = Mapping[str, Any]
 
 def build_settings(inference: Recipe) -> SVISettings:
     """The settings that an inference recipe spells out."""
-    nested = {"optimizer": OptimizerSettings, "kl": KLSettings, "stopping": StoppingSettings}
+    nested = {
+        "warm_start": WarmStartSettings,
+        "optimizer": OptimizerSettings,
+        "calibration": CalibrationSettings,
+        "kl": KLSettings,
+        "stopping": StoppingSettings,
+    }
     tables = {name: kind(**inference.get(name, {})) for name, kind in nested.items()}
     plain = {name: value for name, value in inference.items() if name not in nested}
     return SVISettings(**plain, **tables)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -224,7 +225,7 @@ class HyperEstimator(BaseEstimator):
                 self._model,
                 self._guide.hypernetwork,
                 *self._training,
-                temperature=self.settings_.kl.temperature,
+                temperature=self.settings_.temperature_for(self._model.likelihood),
             )
         return self._audit
 
@@ -289,11 +290,23 @@ class HyperEstimator(BaseEstimator):
             "prior": type(self._model.prior).__name__,
             "posterior": repr(hypernetwork.settings),
             "members": str(hypernetwork.members),
-            "temperature": f"{self.settings_.kl.temperature:g}",
+            "temperature": f"{self.settings_.temperature_for(self._model.likelihood):g}",
+            **self._about_noise(),
             "seed": str(self.random_state),
             "steps": f"{self.history_.steps[-1]:,} (kept: {self.history_.best_step:,})",
             "time": f"{self.history_.seconds:.1f} s",
             "versions": f"bayeshyper {__version__}, torch {torch.__version__}",
+        }
+
+    def _about_noise(self) -> dict[str, str]:
+        """How the noise was set, where held-out rows said how."""
+        measured = self.history_.calibration
+        if not measured:
+            return {}
+        return {
+            "noise": f"measured on {measured['rows']:,.0f} rows held out at first: the fitted noise times "
+            f"{math.exp(measured['shift']):.2f}, give or take {math.expm1(measured['spread']):.0%}; "
+            "then refitted on all rows"
         }
 
     def summary(self) -> str:

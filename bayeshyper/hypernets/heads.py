@@ -32,6 +32,14 @@ class Head(Protocol):
         """AᵀΣ⁻¹u in float64, ``(M, S, k)``, for offsets u ``(M, S, D)``: sufficient for z."""
         ...
 
+    def start_at(self, matrix: Tensor) -> None:
+        """Start from a given A, ``(M, D, k)``."""
+        ...
+
+    def forget(self, index: int) -> None:
+        """Make weight ``index`` the same whatever the features."""
+        ...
+
 
 class DenseHead(nn.Module):
     """A stored whole, ``(M, D, k)``, in units of the prior's scale.
@@ -71,6 +79,16 @@ class DenseHead(nn.Module):
     def project(self, offsets: Tensor, precision: Tensor) -> Tensor:
         """AᵀΣ⁻¹u in float64, ``(M, S, k)``, for offsets u ``(M, S, D)``."""
         return (offsets.double() * precision.double().unsqueeze(-2)) @ self.matrix.double()
+
+    @torch.no_grad()
+    def start_at(self, matrix: Tensor) -> None:
+        """Start from a given A, ``(M, D, k)``."""
+        self.matrix.copy_(matrix)
+
+    @torch.no_grad()
+    def forget(self, index: int) -> None:
+        """Make weight ``index`` the same whatever the features: its row of A is 0."""
+        self.matrix[:, index] = 0.0
 
 
 HEADS: dict[str, type[DenseHead]] = {"dense": DenseHead}

@@ -6,12 +6,23 @@ from .draw import EntropyEstimator, ImplicitDraw
 from .entropy import ENTROPIES, linearized_entropy
 from .guide import ImplicitGuide
 from .history import History
+from .natural import NaturalGaussian
+from .noise import NoiseLevel, measure_noise
 from .objective import ElboTerms, elbo_terms
-from .settings import KLSettings, OptimizerSettings, StoppingSettings, SVISettings
+from .settings import (
+    CalibrationSettings,
+    KLSettings,
+    OptimizerSettings,
+    StoppingSettings,
+    SVISettings,
+    WarmStartSettings,
+)
+from .projection import start_from_gaussian
 from .svi import Progress, fit, take_holdout
 
 __all__ = [
     "ENTROPIES",
+    "CalibrationSettings",
     "ElboTerms",
     "EntropyEstimator",
     "History",
@@ -20,14 +31,19 @@ __all__ = [
     "InformationBounds",
     "KLSettings",
     "LatentChannel",
+    "NaturalGaussian",
+    "NoiseLevel",
     "OptimizerSettings",
     "Progress",
     "SVISettings",
     "StoppingSettings",
+    "WarmStartSettings",
     "elbo_terms",
     "fit",
     "information_bounds",
     "linearized_entropy",
     "log_density",
+    "measure_noise",
+    "start_from_gaussian",
     "take_holdout",
 ]

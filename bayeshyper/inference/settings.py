@@ -5,9 +5,21 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from bayeshyper.models import Likelihood
+
 from .entropy import ENTROPIES
 
-__all__ = ["KLSettings", "OptimizerSettings", "SVISettings", "StoppingSettings"]
+__all__ = [
+    "CalibrationSettings",
+    "KLSettings",
+    "OptimizerSettings",
+    "SVISettings",
+    "StoppingSettings",
+    "WarmStartSettings",
+]
+
+# Colder fits better, and its noise is measured, not believed (examples/benchmarks/FINDINGS.md).
+COLD_TEMPERATURE = 0.1
 
 
 @dataclass(frozen=True)
@@ -20,7 +32,6 @@ class OptimizerSettings:
         warmup: Steps over which the rate rises from zero; at most a tenth of all.
         final: The rate at the end, as a share of the highest.
         clip: Largest gradient norm of a member, of the loss per datum; 0 switches clipping off.
-        warm_start: Steps on the mean weights alone before all else, as a share of ``steps``.
         head_rate: The head's learning rate, as a share of the others'.
     """
 
@@ -29,8 +40,53 @@ class OptimizerSettings:
     warmup: int = 100
     final: float = 0.01
     clip: float = 10.0
-    warm_start: float = 0.5
     head_rate: float = 0.1
+
+
+@dataclass(frozen=True)
+class WarmStartSettings:
+    """What comes before all else: the mean weights alone, then a Gaussian around them.
+
+    Args:
+        steps: Adam's steps on the mean weights, or ``"auto"``: half of ``optimizer.steps``.
+        learning_rate: Its highest value.
+        natural_steps: Natural-gradient steps on a Gaussian of full covariance (`NaturalGaussian`), or
+            ``"auto"``: grows with the rows.
+        natural_rate: Their rate at first.
+        natural_limit: Targets of more weights take none: their memory grows with its square.
+    """
+
+    steps: int | Literal["auto"] = "auto"
+    learning_rate: float = 1e-2
+    natural_steps: int | Literal["auto"] = 0
+    natural_rate: float = 0.3
+    natural_limit: int = 1500
+
+
+@dataclass(frozen=True)
+class CalibrationSettings:
+    """Rows on which the noise is measured before they, too, are fitted.
+
+    Args:
+        holdout: Their share of the table; 0 leaves the noise as fitted.
+        least: At least so many of them, but no more than a quarter of the table.
+        most: At most so many.
+    """
+
+    holdout: float = 0.0
+    least: int = 30
+    most: int = 2000
+
+    def rows_for(self, rows: int) -> int:
+        """How many rows to hold out from a table of N.
+
+        Example:
+            >>> [CalibrationSettings(holdout=0.1).rows_for(rows) for rows in (20, 200, 1000, 50_000)]
+            [5, 30, 100, 2000]
+        """
+        if self.holdout == 0.0:
+            return 0
+        return min(max(round(self.holdout * rows), self.least), rows // 4, self.most)
 
 
 @dataclass(frozen=True)
@@ -38,12 +94,13 @@ class KLSettings:
     """How much the prior and the entropy weigh against the data.
 
     Args:
-        temperature: The KL's weight once annealed; 1 is the posterior, below 1 is colder.
+        temperature: The KL's weight once annealed; 1 is the posterior, below 1 is colder. ``"auto"`` is 0.1
+            where the noise is measured on held-out rows (``calibration.holdout``), and 1 where it cannot be.
         start: The weight at the first step, as a share of the temperature.
         anneal: The share of the steps over which the weight grows from there.
     """
 
-    temperature: float = 1.0
+    temperature: float | Literal["auto"] = 1.0
     start: float = 0.02
     anneal: float = 0.6
 
@@ -88,7 +145,9 @@ class SVISettings:
     members: int = 1
     batch_size: int = 256
     local_reparameterization: bool = True
+    warm_start: WarmStartSettings = field(default_factory=WarmStartSettings)
     optimizer: OptimizerSettings = field(default_factory=OptimizerSettings)
+    calibration: CalibrationSettings = field(default_factory=CalibrationSettings)
     kl: KLSettings = field(default_factory=KLSettings)
     stopping: StoppingSettings = field(default_factory=StoppingSettings)
 
@@ -99,19 +158,31 @@ class SVISettings:
             "batch_size": self.batch_size,
             "optimizer.learning_rate": self.optimizer.learning_rate,
             "optimizer.head_rate": self.optimizer.head_rate,
-            "kl.temperature": self.kl.temperature,
+            "warm_start.learning_rate": self.warm_start.learning_rate,
+            "warm_start.natural_rate": self.warm_start.natural_rate,
             "kl.start": self.kl.start,
             "stopping.evaluate_every": self.stopping.evaluate_every,
             "stopping.patience": self.stopping.patience,
         }
         if self.optimizer.steps != "auto":
             positive["optimizer.steps"] = self.optimizer.steps
+        if self.kl.temperature != "auto":
+            positive["kl.temperature"] = self.kl.temperature
         for name, value in positive.items():
             if not value > 0:
                 raise ValueError(f"Got {name} = {value}, expected a positive number.")
-        if not 0 <= self.optimizer.warm_start < float("inf"):
-            raise ValueError(f"Got optimizer.warm_start = {self.optimizer.warm_start}, expected 0 or more.")
-        shares = {"kl.anneal": self.kl.anneal, "stopping.holdout": self.stopping.holdout}
+        counts: dict[str, int | str] = {
+            "warm_start.steps": self.warm_start.steps,
+            "warm_start.natural_steps": self.warm_start.natural_steps,
+        }
+        for name, count in counts.items():
+            if count != "auto" and int(count) < 0:
+                raise ValueError(f"Got {name} = {count}, expected 0 or more.")
+        shares = {
+            "kl.anneal": self.kl.anneal,
+            "stopping.holdout": self.stopping.holdout,
+            "calibration.holdout": self.calibration.holdout,
+        }
         for name, value in shares.items():
             if not 0 <= value < 1:
                 raise ValueError(f"Got {name} = {value}, expected a share from 0 up to, but not, 1.")
@@ -128,4 +199,19 @@ class SVISettings:
 
     def warm_steps_for(self, rows: int) -> int:
         """The number of steps on the mean weights alone."""
-        return round(self.optimizer.warm_start * self.steps_for(rows))
+        steps = self.warm_start.steps
+        return round(0.5 * self.steps_for(rows)) if steps == "auto" else steps
+
+    def natural_steps_for(self, rows: int, weights: int) -> int:
+        """The number of natural-gradient steps for a table of N rows and a target of D weights."""
+        if weights > self.warm_start.natural_limit:
+            return 0
+        steps = self.warm_start.natural_steps
+        return round(min(max(80.0 * (rows / 1000) ** 0.5, 40.0), 400.0)) if steps == "auto" else steps
+
+    def temperature_for(self, likelihood: Likelihood) -> float:
+        """The KL's weight once annealed, for a likelihood whose noise can be measured or not."""
+        if self.kl.temperature != "auto":
+            return self.kl.temperature
+        measured = self.calibration.holdout > 0 and likelihood.scale_latent is not None
+        return COLD_TEMPERATURE if measured else 1.0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -16,10 +16,11 @@ from bayeshyper.models import BayesianModel
 from .clipping import clip_gradients
 from .guide import ImplicitGuide
 from .history import History
+from .noise import NoiseLevel
 from .objective import ElboTerms, elbo_terms
-from .schedule import kl_weight, learning_rate
+from .schedule import kl_weight, rate_share
 from .settings import SVISettings
-from .warmstart import warm_start
+from .start import batches, find_start
 
 __all__ = ["Progress", "fit", "take_holdout"]
 
@@ -47,9 +48,10 @@ def fit(
 ) -> History:
     """Fit the guide to the data by stochastic variational inference; the guide is changed in place.
 
-    First the mean weights alone are trained (`warm_start`), then the posterior is grown around them. The loss
+    First the mean weights alone are trained (`find_start`), then the posterior is grown around them. The loss
     is Pyro's own (`elbo_terms`); what the loop adds is the schedule. With held-out rows the best state by
-    their score is kept, counted only once the KL weight has reached its final value.
+    their score is kept, counted only once the KL weight has reached its final value. Where the recipe has the
+    noise measured, it is set at the end.
 
     Args:
         model: With ``num_data`` equal to the rows of ``x``; its particles and KL weight are set here.
@@ -73,17 +75,19 @@ def fit(
     guide.generator = generator
     model.particles = settings.particles * hypernetwork.members
     history, looks = History(), _Looks(guide, model)
+    noise: NoiseLevel | None = None
     try:
+        noise = find_start(model, hypernetwork, x, y, settings, generator)
+        temperature = settings.temperature_for(model.likelihood)
         shared = batches(x, y, settings.batch_size, generator)
-        warm_start(model, hypernetwork, shared, settings, settings.warm_steps_for(len(x)))
         looks.keep()
         optimizer = torch.optim.Adam(_parameter_groups(model, guide, settings), betas=BETAS, fused=True)
         since_look: list[float] = []
         for step in range(1, steps + 1):
-            rate = learning_rate(step, steps, settings)
+            rate = settings.optimizer.learning_rate * rate_share(step, steps, settings.optimizer)
             for group in optimizer.param_groups:
                 group["lr"] = rate * group["share"]
-            model.kl_weight = kl_weight(step, steps, settings)
+            model.kl_weight = kl_weight(step, steps, settings.kl, temperature)
             terms = checked_terms(model, guide, *next(shared), step=step)
             looks.confirm()
             optimizer.zero_grad()
@@ -113,6 +117,9 @@ def fit(
         looks.confirm()
     finally:
         history.best_step = looks.restore()
+        if noise is not None:
+            noise.set_in(hypernetwork, model.spec[str(model.likelihood.scale_latent)].slice.start)
+            history.calibration = noise.to_dict()
         history.seconds = time.monotonic() - started
         guide.generator = None
         guide.eval()
@@ -211,16 +218,6 @@ class _Looks:
         for module, state in zip(self.modules, states, strict=True):
             module.load_state_dict(state)
         return step
-
-
-def batches(x: Tensor, y: Tensor, size: int, generator: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
-    """Endless shuffled batches; all rows where one batch holds them."""
-    while True:
-        if len(x) <= size:
-            yield x, y
-        else:
-            for rows in torch.randperm(len(x), generator=generator, device=x.device).split(size):
-                yield x[rows], y[rows]
 
 
 def take_holdout(

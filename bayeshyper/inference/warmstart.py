@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor
@@ -12,19 +12,21 @@ from bayeshyper.hypernets import Hypernetwork
 from bayeshyper.models import BayesianModel
 
 from .clipping import clip_gradients
-from .schedule import learning_rate
+from .schedule import rate_share
 from .settings import SVISettings
 
 __all__ = ["warm_start"]
 
 Batches = Iterator[tuple[Tensor, Tensor]]
 
-# Without the posterior's noise to average over, the mean takes smaller steps than it does later.
-RATE_SHARE = 0.5
-
 
 def warm_start(
-    model: BayesianModel, hypernetwork: Hypernetwork, batches: Batches, settings: SVISettings, steps: int
+    model: BayesianModel,
+    hypernetwork: Hypernetwork,
+    batches: Batches,
+    settings: SVISettings,
+    steps: int,
+    progress: Callable[[int], None] | None = None,
 ) -> None:
     """Move each member's mean weights μ towards a mode of log p(θ) + (N/B) Σ log p(y | x, θ).
 
@@ -35,17 +37,18 @@ def warm_start(
         model: The model.
         hypernetwork: Its ``mean`` is changed in place; nothing else is.
         batches: Endless batches of rows.
-        settings: The optimiser's settings.
+        settings: The inference recipe.
         steps: How many steps.
+        progress: Called after every step with its number.
 
     Raises:
         TrainingDiverged: The loss or a gradient stopped being finite.
     """
     mean = hypernetwork.mean
-    optimizer = torch.optim.Adam([mean], lr=settings.optimizer.learning_rate, fused=True)
+    optimizer = torch.optim.Adam([mean], lr=settings.warm_start.learning_rate, fused=True)
     for step in range(1, steps + 1):
         x, y = next(batches)
-        rate = RATE_SHARE * learning_rate(step, steps, settings)
+        rate = settings.warm_start.learning_rate * rate_share(step, steps, settings.optimizer)
         for group in optimizer.param_groups:
             group["lr"] = rate
         log_likelihood = model.log_likelihood(mean, x, y).sum() * (model.num_data / len(y))
@@ -56,3 +59,5 @@ def warm_start(
         loss.backward()
         clip_gradients([mean], settings.optimizer.clip, step)
         optimizer.step()
+        if progress is not None:
+            progress(step)

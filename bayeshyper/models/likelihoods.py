@@ -58,11 +58,14 @@ class Likelihood:
         task: ``"regression"`` (targets are standardised) or ``"classification"`` (class indices).
         latents: Scalar unknowns inferred with the weights: name → `Latent`.
         n_outputs: How many outputs per row the network must give.
+        scale_latent: The latent that is the log of the noise scale, which held-out rows can set; None where
+            there is none.
     """
 
     task: ClassVar[Task]
     latents: ClassVar[Mapping[str, Latent]] = {}
     n_outputs: int = 1
+    scale_latent: ClassVar[str | None] = None
 
     def distribution(self, outputs: Tensor, latents: Mapping[str, Tensor]) -> Distribution:
         """The target's distribution.
@@ -90,6 +93,7 @@ class Gaussian(Likelihood):
 
     task = "regression"
     latents: ClassVar[Mapping[str, Latent]] = {"log_scale": Latent(-1.5, 1.0)}
+    scale_latent = "log_scale"
 
     def distribution(self, outputs: Tensor, latents: Mapping[str, Tensor]) -> Distribution:
         """Normal with batch shape ``(…, N)``."""
@@ -120,6 +124,7 @@ class StudentT(Likelihood):
         "log_scale": Latent(-1.5, 1.0),
         "log_df": Latent(1.5, 1.0),
     }
+    scale_latent = "log_scale"
 
     def distribution(self, outputs: Tensor, latents: Mapping[str, Tensor]) -> Distribution:
         """Student's t with batch shape ``(…, N)``; ν > 2, so that its variance exists."""

@@ -1,0 +1,173 @@
+r"""Natural gradients: a Gaussian with a full precision matrix per member, to grow the posterior from.
+
+    q_m(u) = N(μ_m, T Λ_m⁻¹),   u = (θ − loc)/s  in units of the prior's scale
+
+maximises E_q[log p(y | θ)] − T KL(q ‖ prior) at temperature T. With θ ~ q, a batch of B of the N rows, and
+labels ỹ that the model itself draws, a step is (Khan et al. 2018, VOGN; Khan & Rue 2023, eq. 39)
+
+    Λ ← (1 − β) Λ + β (T I + N/B Σ_b g̃_b g̃_bᵀ)          g̃_b = ∇_u log p(ỹ_b | x_b, θ): the Fisher information
+    μ ← μ + ρ Λ⁻¹ ∇_u [N/B Σ_b log p(y_b | x_b, θ) + T log p(u)]
+
+which stands still where E_q[∇] = 0 and Λ is the expected Fisher information plus the prior's: the Gaussian
+variational posterior, in the Gauss–Newton approximation of its curvature. A network's directions differ in
+curvature by factors of a million, which is what first-order steps are slow at; a hundred of these fit better
+than thousands of Adam's (examples/benchmarks/FINDINGS.md). The price is D² memory and D³ time per step and
+member, so it is for targets of at most some fifteen hundred weights.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Self
+
+import torch
+from torch import Tensor
+from torch.func import grad, vmap
+
+from bayeshyper.errors import TrainingDiverged
+from bayeshyper.models import BayesianModel
+from bayeshyper.threads import seeded
+
+__all__ = ["NaturalGaussian"]
+
+# β: Λ averages over about ten steps.
+AVERAGING = 0.1
+# Root mean square of the largest step, in prior units: far from a mode the curvature there says little.
+LONGEST = 0.1
+# T is reached from a hundredth of it, over the first half of the steps: noise comes after fit.
+COLD = 0.01
+# Rows per step: gradient and curvature are averages over them, and their cost grows with them.
+ROWS = 1024
+# What float32 cannot tell from zero beside the largest curvature.
+JITTER = 1e-6
+
+
+class NaturalGaussian:
+    """The Gaussian of every member, and the steps that train it.
+
+    Args:
+        model: Whose posterior it approaches; ``num_data`` must be the rows that `train` is given.
+        weights: θ to start at, ``(M, D)``.
+        temperature: T.
+
+    Attributes:
+        mean: μ in prior units, ``(M, D)``.
+        precision: Λ, ``(M, D, D)``; the identity times T before the first step.
+
+    Example:
+        >>> from bayeshyper.models import FanInPrior, Gaussian, MLP, Target
+        >>> _ = torch.manual_seed(0)
+        >>> x = torch.randn(40, 2)
+        >>> model = BayesianModel(Target(MLP(2, 1, hidden=[3])), FanInPrior(), Gaussian(), num_data=40)
+        >>> gaussian = NaturalGaussian(model, 0.3 * torch.randn(2, model.spec.size), temperature=0.1)
+        >>> gaussian.train(x, x.sum(-1), steps=30, rate=0.3, seed=0).draw(5, seed=0).shape
+        torch.Size([2, 5, 14])
+    """
+
+    def __init__(self, model: BayesianModel, weights: Tensor, *, temperature: float) -> None:
+        self.model = model
+        self.temperature = temperature
+        self._loc, self._unit = model.prior.loc, model.prior.scale
+        self.mean = (weights.detach() - self._loc) / self._unit
+        self._identity = torch.eye(self.mean.shape[1]).to(self.mean)
+        self.precision = self.temperature * self._identity.repeat(len(self.mean), 1, 1)
+        self._root = math.sqrt(self.temperature) * self._identity.expand_as(self.precision)
+        self._steps = 0
+
+    @property
+    def weights(self) -> Tensor:
+        """The mean weights θ, ``(M, D)``."""
+        return self._loc + self._unit * self.mean
+
+    def train(
+        self,
+        x: Tensor,
+        y: Tensor,
+        *,
+        steps: int,
+        rate: float,
+        seed: int,
+        decay_from: float = 0.5,
+        progress: Callable[[int], None] | None = None,
+    ) -> Self:
+        """Take natural-gradient steps on rows ``x (N, …)``, ``y (N,)``.
+
+        Args:
+            x: Features.
+            y: Targets, standardised or class indices.
+            steps: How many.
+            rate: ρ, which falls to nearly nothing linearly after ``decay_from`` of the steps.
+            seed: Of the rows, draws and labels.
+            decay_from: As a share of the steps.
+            progress: Called after every step with its number.
+
+        Raises:
+            TrainingDiverged: A gradient stopped being finite, or Λ stopped being positive definite.
+        """
+        first = self._steps == 0
+        self.model.target.linear_calls(x)  # looks at the network now, outside of vmap
+        with seeded(seed):
+            order = torch.empty(0, dtype=torch.long)
+            for step in range(1, steps + 1):
+                if len(order) < min(ROWS, len(x)):
+                    order = torch.randperm(len(x), device=x.device)
+                rows, order = order[:ROWS], order[ROWS:]
+                ramp = COLD ** max(0.0, 1.0 - step / (0.5 * steps)) if first else 1.0
+                remaining = min(1.0, (1.0 - step / steps) / (1.0 - decay_from))
+                self._step(x[rows], y[rows], rate * (remaining + 0.02), ramp, step)
+                if progress is not None:
+                    progress(step)
+        return self
+
+    def draw(self, draws: int, *, seed: int) -> Tensor:
+        """Weights θ drawn from each member, ``(M, draws, D)``."""
+        with seeded(seed):
+            offsets = self._offsets(draws)
+        return self._loc + self._unit * (self.mean.unsqueeze(1) + offsets)
+
+    def _offsets(self, draws: int, share: float = 1.0) -> Tensor:
+        """Draws of N(0, share · T Λ⁻¹), ``(M, draws, D)``, by the transposed root of Λ."""
+        noise = torch.randn(*self.mean.shape, draws, dtype=self.mean.dtype, device=self.mean.device)
+        solved = torch.linalg.solve_triangular(self._root.mT, noise, upper=True)
+        return math.sqrt(share * self.temperature) * solved.mT
+
+    def _step(self, x: Tensor, y: Tensor, rate: float, ramp: float, step: int) -> None:
+        at = self.mean
+        if self._steps > 0:  # there is no curvature to draw by before the first step
+            at = at + self._offsets(1, ramp)[:, 0]
+        scale = self.model.num_data / len(y)
+        fisher = self._fisher(at, x)
+        fisher = torch.baddbmm(self.temperature * self._identity, fisher.mT * scale, fisher)
+        self._steps += 1
+        self.precision = self.precision.lerp(fisher, max(AVERAGING, 1.0 / self._steps))
+        jitter = JITTER * self.precision.diagonal(dim1=-2, dim2=-1).amax(-1)
+        root, info = torch.linalg.cholesky_ex(self.precision + jitter[:, None, None] * self._identity)
+        gradient = scale * self._gradient(at, x, y) - self.temperature * at
+        if bool(info.any()) or not bool(torch.isfinite(gradient).all()):
+            raise TrainingDiverged("natural gradient", step)
+        self._root = root
+        move = rate * torch.cholesky_solve(gradient.unsqueeze(-1), root).squeeze(-1)
+        length = move.square().mean(-1, keepdim=True).sqrt()
+        self.mean = self.mean + move * (LONGEST / length).clamp(max=1.0)
+
+    def _gradient(self, at: Tensor, x: Tensor, y: Tensor) -> Tensor:
+        """∇_u Σ_b log p(y_b | x_b, θ), ``(M, D)``."""
+        at = at.detach().requires_grad_()
+        with torch.enable_grad():
+            total = self.model.log_likelihood(self._loc + self._unit * at, x, y).sum()
+        (gradient,) = torch.autograd.grad(total, at)
+        return gradient
+
+    def _fisher(self, at: Tensor, x: Tensor) -> Tensor:
+        """The gradients g̃ of single rows, ``(M, B, D)``, for labels drawn from the model itself."""
+        with torch.no_grad():
+            labels = self.model.predictive(self._loc + self._unit * at, x).sample()
+
+        def log_likelihood(u: Tensor, row: Tensor, label: Tensor) -> Tensor:
+            weights = self._loc + self._unit * u
+            return self.model.predictive(weights, row.unsqueeze(0)).log_prob(label.unsqueeze(0)).squeeze()
+
+        per_row = vmap(grad(log_likelihood), in_dims=(None, 0, 0))
+        result: Tensor = vmap(per_row, in_dims=(0, None, 0))(at, x, labels)
+        return result
