@@ -4,6 +4,9 @@
 call: as much as the arithmetic of a small one. Most networks for tables are a stack of Linears, whose
 batched form is one ``baddbmm`` a layer. A network that is exactly that, by its type, is run here; whatever
 else it is, by ``vmap``.
+
+Inside, rows are columns, ``(S, units, N)``: long where units are few, above all the single output of a
+regression, whose products take half the time so.
 """
 
 from __future__ import annotations
@@ -23,6 +26,8 @@ __all__ = ["Affine", "LinearStack"]
 
 # They act on each entry alone and hold no parameter, so that any leading dimensions may be in front.
 ELEMENTWISE = (nn.ReLU, nn.Tanh, nn.GELU, nn.SiLU, nn.ELU, nn.LeakyReLU, nn.Sigmoid, nn.Softplus, nn.Identity)
+# Hidden numbers held at once where no gradient is wanted: 3 MB of float64, which stay in a processor's cache.
+BLOCK_NUMBERS = 400_000
 HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 
 
@@ -39,10 +44,10 @@ class Affine:
         """Entries of its matrix and, where it has one, of its bias."""
         return [self.fan_in * self.fan_out, self.fan_out][: 1 + self.has_bias]
 
-    def __call__(self, pieces: Iterator[Tensor], x: Tensor) -> Tensor:
-        """``(S, N, in)`` to ``(S, N, out)``, by the next pieces ``(S, size)`` of S weight vectors."""
-        matrix = next(pieces).reshape(-1, self.fan_out, self.fan_in).mT
-        return torch.baddbmm(next(pieces).unsqueeze(1), x, matrix) if self.has_bias else torch.bmm(x, matrix)
+    def __call__(self, pieces: Iterator[Tensor], h: Tensor) -> Tensor:
+        """``(S, in, N)`` to ``(S, out, N)``, by the next pieces ``(S, size)`` of S weight vectors."""
+        matrix = next(pieces).reshape(-1, self.fan_out, self.fan_in)
+        return torch.baddbmm(next(pieces).unsqueeze(2), matrix, h) if self.has_bias else torch.bmm(matrix, h)
 
 
 class LinearStack:
@@ -59,7 +64,11 @@ class LinearStack:
 
     def __init__(self, layers: Sequence[Affine | nn.Module]) -> None:
         self.layers = list(layers)
-        self._sizes = [size for layer in layers if isinstance(layer, Affine) for size in layer.sizes]
+        self._in_place = [nn.ReLU(inplace=True) if type(layer) is nn.ReLU else layer for layer in layers]
+        affine = [layer for layer in layers if isinstance(layer, Affine)]
+        self._sizes = [size for layer in affine for size in layer.sizes]
+        self._outputs = affine[-1].fan_out
+        self._width = max(max(layer.fan_in, layer.fan_out) for layer in affine)
 
     @classmethod
     def of(cls, network: nn.Module, spec: WeightSpec) -> Self | None:
@@ -89,39 +98,50 @@ class LinearStack:
         return cls(layers) if tuple(names) == spec.names else None
 
     def __call__(self, weights: Tensor, x: Tensor) -> Tensor:
-        """Run S weight vectors ``(S, D)`` on the same rows ``(N, F)``: ``(S, N, O)``."""
-        pieces = self._cut(weights)
-        h = x.expand(len(weights), *x.shape)
-        for layer in self.layers:
+        """Run S weight vectors ``(S, D)`` on the same rows ``(N, F)``: ``(S, N, O)``.
+
+        Where no gradient is wanted, block by block: four times faster with 1000 draws of 50 hidden units,
+        whose layers for all draws and rows would have to be fetched from memory again and again.
+        """
+        if torch.is_grad_enabled():
+            return self._run(self.layers, weights, x).mT
+        rows = max(1, min(len(x), BLOCK_NUMBERS // (2 * self._width)))
+        draws = max(1, BLOCK_NUMBERS // (self._width * rows))
+        outputs = weights.new_empty(len(weights), self._outputs, len(x))
+        for some, out in zip(weights.split(draws), outputs.split(draws), strict=True):
+            for part, place in zip(x.split(rows), out.split(rows, dim=2), strict=True):
+                place.copy_(self._run(self._in_place, some, part))
+        return outputs.mT
+
+    def _run(self, layers: Sequence[Affine | nn.Module], weights: Tensor, x: Tensor) -> Tensor:
+        """``(S, O, N)``."""
+        pieces = self.cut(weights)
+        h = x.mT.expand(len(weights), *x.mT.shape)
+        for layer in layers:
             h = layer(pieces, h) if isinstance(layer, Affine) else layer(h)
         return h
 
     def local(self, law: Conditional, x: Tensor) -> Tensor:
-        """Run G·R draws on the same rows ``(N, F)``, each Linear's outputs sampled: ``(G·R, N, O)``.
-
-        The draws of a group share their variances, and in front of the first Linear their rows too: there
-        the outputs' spread is computed once for all of them.
-        """
-        (groups, draws), n = law.mean.shape[:2], len(x)
-        means, variances = self._cut(law.mean.flatten(0, 1)), self._cut(law.scale[:, 0].square())
-        rows = h = x.expand(groups * draws, *x.shape)
+        """Run G·R draws on the same rows ``(N, F)``, each Linear's outputs sampled: ``(G·R, N, O)``."""
+        groups, draws = law.mean.shape[:2]
+        means, variances = self.cut(law.mean.flatten(0, 1)), self.cut(law.scale[:, 0].square())
+        of_each_draw = (piece.unsqueeze(1).expand(-1, draws, -1).flatten(0, 1) for piece in variances)
+        inputs = h = x.mT.expand(groups * draws, *x.mT.shape)
         for layer in self.layers:
             if not isinstance(layer, Affine):
                 h = layer(h)
                 continue
-            if h is rows:
-                copies, squares = 1, x.square().expand(groups, *x.shape)
+            if h is inputs:  # the same for all draws: so is the spread within a group
+                variance = layer(variances, x.mT.square().expand(groups, *x.mT.shape)).unsqueeze(1)
             else:
-                copies, squares = draws, h.square().reshape(groups, draws * n, layer.fan_in)
-            scale = spread(layer(variances, squares), has_bias=layer.has_bias)
-            noise = torch.randn(
-                (groups, draws, n, layer.fan_out), generator=law.generator, dtype=h.dtype, device=h.device
-            )
-            centre = layer(means, h).view(noise.shape)
-            h = torch.addcmul(centre, scale.view(groups, copies, n, -1), noise).flatten(0, 1)
-        return h
+                variance = layer(of_each_draw, h.square()).unflatten(0, (groups, draws))
+            shape = (groups, draws, layer.fan_out, len(x))
+            noise = torch.randn(shape, generator=law.generator, dtype=h.dtype, device=h.device)
+            scale = spread(variance, has_bias=layer.has_bias)
+            h = torch.addcmul(layer(means, h).view(shape), scale, noise).flatten(0, 1)
+        return h.mT
 
-    def _cut(self, weights: Tensor) -> Iterator[Tensor]:
+    def cut(self, weights: Tensor) -> Iterator[Tensor]:
         """The pieces of ``(S, D or more)``; a likelihood's latents at the end are left alone."""
         # One split, whose gradient is one concatenation: slices would each fill a D-vector with zeros.
         rest = weights.shape[1] - sum(self._sizes)

@@ -48,7 +48,7 @@ class Target(nn.Module):
         self.spec = WeightSpec((name, parameters[name].shape) for name in chosen)
         for name in chosen:  # read from the weight vector: never trained in place
             parameters[name].requires_grad_(False)
-        self._stack = LinearStack.of(self.network, self.spec)
+        self.stack = LinearStack.of(self.network, self.spec)
         self._linear_calls: list[LinearCall] | None = None
         self._vectorizes = True
         self._swapping = OwnLock()
@@ -69,8 +69,8 @@ class Target(nn.Module):
             ``(S, N, …)``.
         """
         # One draw alone is run as the network itself, to the last bit.
-        if self._stack is not None and x.dim() == 2 and len(weights) > 1:
-            return self._stack(weights, x)
+        if self.stack is not None and x.dim() == 2 and len(weights) > 1:
+            return self.stack(weights, x)
         tensors = self.spec.unflatten(weights)
         with self._swapping:
             self._probe(x)
@@ -93,8 +93,8 @@ class Target(nn.Module):
         Returns:
             ``(G·R, N, …)`` with the same mean over ε of any function of single rows as `forward`.
         """
-        if self._stack is not None and x.dim() == 2:
-            return self._stack.local(conditional, x)
+        if self.stack is not None and x.dim() == 2:
+            return self.stack.local(conditional, x)
         calls = self.linear_calls(x)
         if not calls:
             sampled: Tensor = self(weights, x)
@@ -109,11 +109,11 @@ class Target(nn.Module):
         variances = self.spec.unflatten(conditional.scale[:, 0, :size].square(), local)
         noise = [
             torch.randn(
-                (groups * draws, len(x), call.out_features),
+                (groups * draws, call.out_features, len(x)),
                 generator=conditional.generator,
                 dtype=weights.dtype,  # x may hold integers
                 device=weights.device,
-            )
+            ).mT
             for call in calls
         ]
         # One group: its variances are the same for all draws, and are multiplied with x once.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from functools import cached_property
 from typing import Any
@@ -21,8 +22,8 @@ __all__ = ["PredictiveDistribution"]
 
 Array = NDArray[np.float64]
 
-# Numbers held at once, about 64 MB of float64: rows × draws × outputs, or × the widest layer.
-CHUNK_NUMBERS = 8_000_000
+# Numbers held at once, 64 MB of float64: rows × draws × outputs, or × the widest layer.
+CHUNK_NUMBERS = 2**23
 MAX_ROOT_STEPS = 100
 
 
@@ -203,11 +204,13 @@ class PredictiveDistribution:
     def functions(self) -> Array:
         """The network's outputs for every draw, ``(S, N)`` or ``(S, N, C)``; a regression's in y's units."""
         width = self._model.likelihood.n_outputs
+        in_units = width == 1 and self.task == "regression"
+        scale, loc = (self._scale, self._loc) if in_units else (1.0, 0.0)
+        outputs = np.empty((self.n_draws, self.n_rows, width))
         with torch.no_grad():
-            parts = [self._outputs(self._x[rows]).numpy() for rows in self._chunks(self.n_draws * width)]
-        outputs: Array = np.concatenate(parts, axis=1)
-        outputs = outputs[..., 0] if width == 1 else outputs
-        return self._loc + self._scale * outputs if width == 1 and self.task == "regression" else outputs
+            for rows in self._chunks(8 * self.n_draws * width):
+                outputs[:, rows] = self._outputs(self._x[rows]).mul_(scale).add_(loc).numpy()
+        return outputs[..., 0] if width == 1 else outputs
 
     def encode(self, labels: ArrayLike) -> NDArray[np.int64]:
         """Class labels as indices into ``classes``, ``(N,)``.
@@ -299,7 +302,9 @@ class PredictiveDistribution:
 
     def _chunks(self, per_row: int) -> list[slice]:
         """Slices of rows that keep ``per_row`` numbers each within bounds; one empty slice for no rows."""
-        rows = max(1, CHUNK_NUMBERS // per_row)
+        most = max(1, CHUNK_NUMBERS // per_row)
+        # As many as need be, and all alike: the last one's few rows would cost as much as many.
+        rows = max(1, math.ceil(self.n_rows / math.ceil(max(self.n_rows, 1) / most)))
         return [slice(start, start + rows) for start in range(0, max(self.n_rows, 1), rows)]
 
     def _distribution(self, x: Tensor) -> Distribution:

@@ -83,10 +83,10 @@ def test_value_and_gradient_are_those_of_the_step_written_by_hand(
         11,
         (members, particles, 2),
         (members, particles, net.size),
-        (members, particles, rows, 5),
-        (members, particles, rows, 1),
+        (members, particles, 5, rows),
+        (members, particles, 1, rows),
     )
-    noise = Noise(z=z, hidden=hidden, output=output[..., 0], log_noise=eps[..., -1])
+    noise = Noise(z=z, hidden=hidden.mT, output=output[..., 0, :], log_noise=eps[..., -1])
     reference = -floor.elbo(x, y, n_rows=24, noise=noise, kl_weight=0.7).mean()
     torch.testing.assert_close(loss, reference, rtol=1e-10, atol=0)
 

@@ -35,8 +35,8 @@ def pair(kind: Callable[[], nn.Module]) -> tuple[Target, Target]:
     torch.manual_seed(0)
     stack = Target(kind().double())
     vmapped = Target(stack.network)
-    assert stack._stack is not None
-    vmapped._stack = None
+    assert stack.stack is not None
+    vmapped.stack = None
     return stack, vmapped
 
 
@@ -115,11 +115,11 @@ OTHERS: dict[str, Callable[[], nn.Module]] = {
 
 @pytest.mark.parametrize("kind", OTHERS.values(), ids=OTHERS)
 def test_any_other_network_is_none(kind: Callable[[], nn.Module]) -> None:
-    assert Target(kind())._stack is None
+    assert Target(kind()).stack is None
 
 
 def test_a_network_that_is_sampled_in_part_is_none() -> None:
-    assert Target(MLP(3, 2), bayesian=["layers.2.*"])._stack is None
+    assert Target(MLP(3, 2), bayesian=["layers.2.*"]).stack is None
 
 
 def test_rows_with_more_dimensions_are_left_to_vmap() -> None:
