@@ -23,10 +23,9 @@ from typing import Self
 
 import torch
 from torch import Tensor
-from torch.func import grad, vmap
 
 from bayeshyper.errors import TrainingDiverged
-from bayeshyper.models import BayesianModel
+from bayeshyper.models import BayesianModel, row_gradients
 from bayeshyper.threads import seeded
 
 __all__ = ["NaturalGaussian"]
@@ -37,8 +36,9 @@ AVERAGING = 0.1
 LONGEST = 0.1
 # T is reached from a hundredth of it, over the first half of the steps: noise comes after fit.
 COLD = 0.01
-# Rows per step: gradient and curvature are averages over them, and their cost grows with them.
+# Rows per step, of which the first few give the curvature, an average over steps whose cost is most of a step's.
 ROWS = 1024
+CURVATURE_ROWS = 512
 # What float32 cannot tell from zero beside the largest curvature.
 JITTER = 1e-6
 
@@ -106,7 +106,6 @@ class NaturalGaussian:
             TrainingDiverged: A gradient stopped being finite, or Λ stopped being positive definite.
         """
         first = self._steps == 0
-        self.model.target.linear_calls(x)  # looks at the network now, outside of vmap
         with seeded(seed):
             order = torch.empty(0, dtype=torch.long)
             for step in range(1, steps + 1):
@@ -137,10 +136,11 @@ class NaturalGaussian:
         if self._steps > 0:  # there is no curvature to draw by before the first step
             at = at + self._offsets(1, ramp)[:, 0]
         scale = self.model.num_data / len(y)
-        fisher = self._fisher(at, x)
-        fisher = torch.baddbmm(self.temperature * self._identity, fisher.mT * scale, fisher)
+        curvature = self._fisher(at, x[:CURVATURE_ROWS])
+        curvature = curvature.mul_(self.model.num_data / min(len(x), CURVATURE_ROWS))
+        curvature = curvature.add_(self._identity, alpha=self.temperature)
         self._steps += 1
-        self.precision = self.precision.lerp(fisher, max(AVERAGING, 1.0 / self._steps))
+        self.precision = self.precision.lerp(curvature, max(AVERAGING, 1.0 / self._steps))
         jitter = JITTER * self.precision.diagonal(dim1=-2, dim2=-1).amax(-1)
         root, info = torch.linalg.cholesky_ex(self.precision + jitter[:, None, None] * self._identity)
         gradient = scale * self._gradient(at, x, y) - self.temperature * at
@@ -160,14 +160,9 @@ class NaturalGaussian:
         return gradient
 
     def _fisher(self, at: Tensor, x: Tensor) -> Tensor:
-        """The gradients g̃ of single rows, ``(M, B, D)``, for labels drawn from the model itself."""
+        """Σ_b g̃_b g̃_bᵀ, ``(M, D, D)``, for labels drawn from the model itself."""
+        weights = self._loc + self._unit * at
         with torch.no_grad():
-            labels = self.model.predictive(self._loc + self._unit * at, x).sample()
-
-        def log_likelihood(u: Tensor, row: Tensor, label: Tensor) -> Tensor:
-            weights = self._loc + self._unit * u
-            return self.model.predictive(weights, row.unsqueeze(0)).log_prob(label.unsqueeze(0)).squeeze()
-
-        per_row = vmap(grad(log_likelihood), in_dims=(None, 0, 0))
-        result: Tensor = vmap(per_row, in_dims=(0, None, 0))(at, x, labels)
-        return result
+            labels = self.model.predictive(weights, x).sample()
+        slopes = row_gradients(self.model, weights, x, labels)
+        return (slopes.mT @ slopes).mul_(torch.outer(self._unit, self._unit))

@@ -29,6 +29,8 @@ SHIFTS = torch.arange(-0.7, 1.5, 0.05)
 SPREADS = torch.tensor([0.02, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6])
 SHIFT_SCALE = 0.5
 SPREAD_SCALE = 0.3
+# In nats: a log likelihood falls by this over one standard error.
+ONE_ERROR = 0.5
 
 
 @dataclass(frozen=True)
@@ -93,15 +95,20 @@ def measure_noise(model: BayesianModel, weights: Tensor, x: Tensor, y: Tensor) -
 
 
 def _best(log_predictive: Tensor) -> tuple[float, float]:
-    """The δ and τ of the highest posterior density, from scores ``(offsets, N)`` at fixed offsets of ℓ."""
-    best = (-math.inf, 0.0, 0.0)
+    """δ and τ from scores ``(offsets, N)`` at fixed offsets of ℓ.
+
+    τ is the likeliest; of the δ that the rows cannot tell from the likeliest, the widest is taken: too wide
+    costs less than too narrow.
+    """
+    offsets, shifts = OFFSETS.double(), SHIFTS.double()
+    scores = []
     for spread in SPREADS.tolist():
         # Row by row the weights of N(δ, τ²) on the offsets' grid, for every δ at once.
-        log_weights = torch.log_softmax(
-            -0.5 * ((OFFSETS.double() - SHIFTS.double().unsqueeze(1)) / spread).square(), dim=1
-        )
-        for shift, weights in zip(SHIFTS.tolist(), log_weights, strict=True):
-            fit = torch.logsumexp(log_predictive + weights.unsqueeze(1), 0).sum().item()
-            prior = -0.5 * ((shift / SHIFT_SCALE) ** 2 + (spread / SPREAD_SCALE) ** 2)
-            best = max(best, (fit + prior, shift, spread))
-    return best[1], best[2]
+        log_weights = torch.log_softmax(-0.5 * ((offsets - shifts.unsqueeze(1)) / spread).square(), dim=1)
+        fits = [torch.logsumexp(log_predictive + weights.unsqueeze(1), 0).sum() for weights in log_weights]
+        prior = -0.5 * ((shifts / SHIFT_SCALE).square() + (spread / SPREAD_SCALE) ** 2)
+        scores.append(torch.stack(fits) + prior)
+    table = torch.stack(scores)
+    row = int(table.amax(1).argmax())
+    alike = table[row] >= table[row].max() - ONE_ERROR
+    return shifts[alike].max().item(), SPREADS[row].item()

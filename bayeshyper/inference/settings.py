@@ -207,7 +207,7 @@ class SVISettings:
         if weights > self.warm_start.natural_limit:
             return 0
         steps = self.warm_start.natural_steps
-        return round(min(max(80.0 * (rows / 1000) ** 0.5, 40.0), 400.0)) if steps == "auto" else steps
+        return round(min(max(64.0 * (rows / 1000) ** 0.6, 40.0), 400.0)) if steps == "auto" else steps
 
     def temperature_for(self, likelihood: Likelihood) -> float:
         """The KL's weight once annealed, for a likelihood whose noise can be measured or not."""

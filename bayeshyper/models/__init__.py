@@ -14,6 +14,7 @@ from .likelihoods import (
 from .local import Conditional
 from .networks import MLP, NETWORKS
 from .priors import PRIORS, FanInPrior, FlatNormal, NormalPrior, Prior
+from .rows import row_gradients
 from .spec import WeightPiece, WeightSpec
 from .target import Target
 
@@ -38,4 +39,5 @@ __all__ = [
     "Target",
     "WeightPiece",
     "WeightSpec",
+    "row_gradients",
 ]
