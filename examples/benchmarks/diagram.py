@@ -48,11 +48,16 @@ def draw(ranking: Ranking, path: Path, title: str) -> None:
 
 def caption(ranking: Ranking) -> str:
     """Which test this is, and how far to trust it."""
-    sets = f"{len(ranking.data)} data set{'s' if len(ranking.data) > 1 else ''}"
+    sets = f"{counted(ranking.blocks, 'split')} of {counted(len(ranking.data), 'data set')}"
     friedman = f" Friedman p = {ranking.p_value:.2g}." if ranking.p_value == ranking.p_value else ""
     return (
-        f"Mean ranks, 1 is best: {ranking.blocks} splits of {sets} ({', '.join(ranking.data)}).{friedman}\n"
+        f"Mean ranks, 1 is best: {sets} ({', '.join(ranking.data)}).{friedman}\n"
         f"Bars join what Nemenyi's test at {LEVEL:.0%} does not tell apart, each split a block of its own.\n"
         f"Splits of a data set share rows, so that CD is too small; with data sets alone it is "
         f"{ranking.data_difference:.2f}."
     )
+
+
+def counted(count: int, noun: str) -> str:
+    """A number of things, as in 1 split and 2 splits."""
+    return f"{count} {noun}{'' if count == 1 else 's'}"
