@@ -5,9 +5,9 @@ starts at a maximum a posteriori of its own, from its own draw of the prior. Wei
 network's symmetries, so convergence is judged by what is predicted: the largest split R̂ (Gelman et al. 2013)
 of the function's value over the rows to predict.
 
-The lengths were set by R̂ and time on split 0 of concrete: R̂ 1.03 in three minutes of one core (1.08 in as long
-from random starts). Energy, whose noise is 0.012 of the target's scale, takes steps ten times shorter and does
-not converge at this length (R̂ 2.3 after 300 + 300 draws), so table.py leaves it out.
+The lengths were set by R̂ and time on split 0 of concrete: R̂ 1.03 in three minutes of one core (1.08 in as
+long from random starts). Energy, whose noise is 0.012 of the target's scale, takes steps ten times shorter
+and does not converge at this length (R̂ 2.3 after 300 + 300 draws), so table.py leaves it out.
 """
 
 from __future__ import annotations
