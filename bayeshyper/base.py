@@ -225,7 +225,7 @@ class HyperEstimator(BaseEstimator):
                 self._model,
                 self._guide.hypernetwork,
                 *self._training,
-                temperature=self.settings_.temperature_for(self._model.likelihood),
+                temperature=self.history_.start["temperature"],
             )
         return self._audit
 
@@ -290,24 +290,26 @@ class HyperEstimator(BaseEstimator):
             "prior": type(self._model.prior).__name__,
             "posterior": repr(hypernetwork.settings),
             "members": str(hypernetwork.members),
-            "temperature": f"{self.settings_.temperature_for(self._model.likelihood):g}",
-            **self._about_noise(),
+            "temperature": f"{self.history_.start['temperature']:g}",
+            **self._about_start(),
             "seed": str(self.random_state),
             "steps": f"{self.history_.steps[-1]:,} (kept: {self.history_.best_step:,})",
             "time": f"{self.history_.seconds:.1f} s",
             "versions": f"bayeshyper {__version__}, torch {torch.__version__}",
         }
 
-    def _about_noise(self) -> dict[str, str]:
-        """How the noise was set, where held-out rows said how."""
-        measured = self.history_.calibration
-        if not measured:
+    def _about_start(self) -> dict[str, str]:
+        """What held-out rows chose, where there were any."""
+        chosen = self.history_.start
+        if not chosen["rows"]:
             return {}
-        return {
-            "noise": f"measured on {measured['rows']:,.0f} rows held out at first: the fitted noise times "
-            f"{math.exp(measured['shift']):.2f}, give or take {math.expm1(measured['spread']):.0%}; "
-            "then refitted on all rows"
+        lines = {
+            "calibration": f"{chosen['rows']:,} rows held out at first, to choose temperature and noise; "
+            "then fitted with the others"
         }
+        if "shift" in chosen:
+            lines["noise"] = f"{math.exp(chosen['shift']):.2f} times as fitted, ± {chosen['spread']:.0%}"
+        return lines
 
     def summary(self) -> str:
         """`about`, as lines of text."""

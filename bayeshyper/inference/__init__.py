@@ -9,6 +9,7 @@ from .history import History
 from .natural import NaturalGaussian
 from .noise import NoiseLevel, measure_noise
 from .objective import ElboTerms, elbo_terms
+from .projection import start_from_gaussian
 from .settings import (
     CalibrationSettings,
     KLSettings,
@@ -17,7 +18,6 @@ from .settings import (
     SVISettings,
     WarmStartSettings,
 )
-from .projection import start_from_gaussian
 from .svi import Progress, fit, take_holdout
 
 __all__ = [

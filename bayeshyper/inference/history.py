@@ -21,8 +21,8 @@ class History:
         best_step: The step whose state was kept.
         stopped_early: Whether the held-out score ended the fit.
         seconds: Wall-clock time.
-        calibration: How the noise was set on held-out rows (``rows``, ``shift`` of its log, ``spread``); empty
-            where it is as fitted.
+        start: The temperature, how many rows were held out to choose it, and how far the log of the noise was
+            moved (``shift``) and spread by them.
 
     Example:
         >>> history = History(steps=[100], elbo_per_datum=[-1.2])
@@ -36,7 +36,7 @@ class History:
     best_step: int = 0
     stopped_early: bool = False
     seconds: float = 0.0
-    calibration: dict[str, float] = field(default_factory=dict)
+    start: dict[str, float] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain lists and numbers, for JSON."""

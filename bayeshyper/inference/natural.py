@@ -33,10 +33,10 @@ __all__ = ["NaturalGaussian"]
 # β: Λ averages over about ten steps.
 AVERAGING = 0.1
 # Root mean square of the largest step, in prior units: far from a mode the curvature there says little.
-LONGEST = 0.1
+LONGEST = 0.2
 # T is reached from a hundredth of it, over the first half of the steps: noise comes after fit.
 COLD = 0.01
-# Rows per step, of which the first few give the curvature, an average over steps whose cost is most of a step's.
+# Rows per step. The first of them give the curvature: most of a step's cost, and an average over steps.
 ROWS = 1024
 CURVATURE_ROWS = 512
 # What float32 cannot tell from zero beside the largest curvature.
@@ -165,4 +165,5 @@ class NaturalGaussian:
         with torch.no_grad():
             labels = self.model.predictive(weights, x).sample()
         slopes = row_gradients(self.model, weights, x, labels)
-        return (slopes.mT @ slopes).mul_(torch.outer(self._unit, self._unit))
+        result: Tensor = (slopes.mT @ slopes).mul_(torch.outer(self._unit, self._unit))
+        return result

@@ -41,17 +41,13 @@ class NoiseLevel:
         location: ℓ_m + δ, ``(M,)``.
         shift: δ, the same for all members.
         spread: τ.
-        rows: How many rows say so.
+        score: The rows' log predictive density at the likeliest δ and τ, with their prior, in nats.
     """
 
     location: Tensor
     shift: float
     spread: float
-    rows: int
-
-    def to_dict(self) -> dict[str, float]:
-        """``rows``, ``shift`` and ``spread``, for the record of a fit."""
-        return {"rows": self.rows, "shift": self.shift, "spread": self.spread}
+    score: float
 
     @torch.no_grad()
     def set_in(self, hypernetwork: Hypernetwork, index: int) -> None:
@@ -90,12 +86,12 @@ def measure_noise(model: BayesianModel, weights: Tensor, x: Tensor, y: Tensor) -
             log_likelihood = model.observe(shifted, outputs).log_prob(part_y)
             scores.append(torch.logsumexp(log_likelihood, 0) - math.log(len(flat)))
         per_offset.append(torch.stack(scores))
-    shift, spread = _best(torch.cat(per_offset, dim=1).double())
-    return NoiseLevel(weights[..., index].mean(1) + shift, shift, spread, len(y))
+    shift, spread, score = _best(torch.cat(per_offset, dim=1).double())
+    return NoiseLevel(weights[..., index].mean(1) + shift, shift, spread, score)
 
 
-def _best(log_predictive: Tensor) -> tuple[float, float]:
-    """δ and τ from scores ``(offsets, N)`` at fixed offsets of ℓ.
+def _best(log_predictive: Tensor) -> tuple[float, float, float]:
+    """δ, τ and the highest score, from scores ``(offsets, N)`` at fixed offsets of ℓ.
 
     τ is the likeliest; of the δ that the rows cannot tell from the likeliest, the widest is taken: too wide
     costs less than too narrow.
@@ -111,4 +107,4 @@ def _best(log_predictive: Tensor) -> tuple[float, float]:
     table = torch.stack(scores)
     row = int(table.amax(1).argmax())
     alike = table[row] >= table[row].max() - ONE_ERROR
-    return shifts[alike].max().item(), SPREADS[row].item()
+    return shifts[alike].max().item(), SPREADS[row].item(), table.max().item()

@@ -1,14 +1,14 @@
 r"""A hypernetwork that starts at a Gaussian: the widest directions in z, the rest in the output noise.
 
-For a Gaussian N(μ, P⁻¹) in prior units, the diagonal Gaussian nearest in KL(q ‖ p) has σ_i² = 1/P_ii. In units of
-that σ the precision has a unit diagonal; let its eigenpairs be (λ_j, v_j). Where λ_j < 1, weights are
-correlated: along v_j the Gaussian is 1/λ_j wide, of which the diagonal has 1. The hypernetwork's d noise values
-take the d smallest,
+For a Gaussian N(μ, P⁻¹) in prior units, the diagonal Gaussian nearest in KL(q ‖ p) has σ_i² = 1/P_ii. In
+units of that σ the precision has a unit diagonal; let its eigenpairs be (λ_j, v_j). Where λ_j < 1, weights
+are correlated: along v_j the Gaussian's variance is 1/λ_j, of which the diagonal has 1. The hypernetwork's
+d noise values take the d smallest,
 
     A_z = σ ∘ [v_1 √(1/λ_1 − 1), …, v_d √(1/λ_d − 1)],
 
-so that along each of them its variance is the Gaussian's. The features of the trunk's MLP start at random and small
-beside σ: what they bend is for training to say.
+so that along each of them its variance is the Gaussian's. The features of the trunk's MLP start at random
+and small beside σ: what they bend is for training to say.
 """
 
 from __future__ import annotations

@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from bayeshyper.models import Likelihood
-
 from .entropy import ENTROPIES
 
 __all__ = [
@@ -17,9 +15,6 @@ __all__ = [
     "StoppingSettings",
     "WarmStartSettings",
 ]
-
-# Colder fits better, and its noise is measured, not believed (examples/benchmarks/FINDINGS.md).
-COLD_TEMPERATURE = 0.1
 
 
 @dataclass(frozen=True)
@@ -65,11 +60,12 @@ class WarmStartSettings:
 
 @dataclass(frozen=True)
 class CalibrationSettings:
-    """Rows on which the noise is measured before they, too, are fitted.
+    """Rows that choose the temperature and the noise level before they, too, are fitted.
 
     Args:
-        holdout: Their share of the table; 0 leaves the noise as fitted.
-        least: At least so many of them, but no more than a quarter of the table.
+        holdout: Their share of the table; 0 leaves the noise as fitted. They need natural steps.
+        least: At least so many of them, but no more than a quarter of the table; and none where a quarter is
+            less than a third of ``least``, which could not tell one level from another.
         most: At most so many.
     """
 
@@ -82,9 +78,9 @@ class CalibrationSettings:
 
         Example:
             >>> [CalibrationSettings(holdout=0.1).rows_for(rows) for rows in (20, 200, 1000, 50_000)]
-            [5, 30, 100, 2000]
+            [0, 30, 100, 2000]
         """
-        if self.holdout == 0.0:
+        if self.holdout == 0.0 or rows // 4 < self.least // 3:
             return 0
         return min(max(round(self.holdout * rows), self.least), rows // 4, self.most)
 
@@ -94,8 +90,8 @@ class KLSettings:
     """How much the prior and the entropy weigh against the data.
 
     Args:
-        temperature: The KL's weight once annealed; 1 is the posterior, below 1 is colder. ``"auto"`` is 0.1
-            where the noise is measured on held-out rows (``calibration.holdout``), and 1 where it cannot be.
+        temperature: The KL's weight once annealed; 1 is the posterior, below 1 is colder. ``"auto"`` is that
+            of 0.1, 0.3 and 1 which held-out rows choose (``calibration.holdout``), and 1 where there are none.
         start: The weight at the first step, as a share of the temperature.
         anneal: The share of the steps over which the weight grows from there.
     """
@@ -208,10 +204,3 @@ class SVISettings:
             return 0
         steps = self.warm_start.natural_steps
         return round(min(max(64.0 * (rows / 1000) ** 0.6, 40.0), 400.0)) if steps == "auto" else steps
-
-    def temperature_for(self, likelihood: Likelihood) -> float:
-        """The KL's weight once annealed, for a likelihood whose noise can be measured or not."""
-        if self.kl.temperature != "auto":
-            return self.kl.temperature
-        measured = self.calibration.holdout > 0 and likelihood.scale_latent is not None
-        return COLD_TEMPERATURE if measured else 1.0

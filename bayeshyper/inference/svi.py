@@ -16,11 +16,10 @@ from bayeshyper.models import BayesianModel
 from .clipping import clip_gradients
 from .guide import ImplicitGuide
 from .history import History
-from .noise import NoiseLevel
 from .objective import ElboTerms, elbo_terms
 from .schedule import kl_weight, rate_share
 from .settings import SVISettings
-from .start import batches, find_start
+from .start import Start, batches, find_start
 
 __all__ = ["Progress", "fit", "take_holdout"]
 
@@ -75,10 +74,10 @@ def fit(
     guide.generator = generator
     model.particles = settings.particles * hypernetwork.members
     history, looks = History(), _Looks(guide, model)
-    noise: NoiseLevel | None = None
+    start = Start(1.0)
     try:
-        noise = find_start(model, hypernetwork, x, y, settings, generator)
-        temperature = settings.temperature_for(model.likelihood)
+        start = find_start(model, hypernetwork, x, y, settings, generator)
+        history.start = start.to_dict()
         shared = batches(x, y, settings.batch_size, generator)
         looks.keep()
         optimizer = torch.optim.Adam(_parameter_groups(model, guide, settings), betas=BETAS, fused=True)
@@ -87,7 +86,7 @@ def fit(
             rate = settings.optimizer.learning_rate * rate_share(step, steps, settings.optimizer)
             for group in optimizer.param_groups:
                 group["lr"] = rate * group["share"]
-            model.kl_weight = kl_weight(step, steps, settings.kl, temperature)
+            model.kl_weight = kl_weight(step, steps, settings.kl, start.temperature)
             terms = checked_terms(model, guide, *next(shared), step=step)
             looks.confirm()
             optimizer.zero_grad()
@@ -117,9 +116,8 @@ def fit(
         looks.confirm()
     finally:
         history.best_step = looks.restore()
-        if noise is not None:
-            noise.set_in(hypernetwork, model.spec[str(model.likelihood.scale_latent)].slice.start)
-            history.calibration = noise.to_dict()
+        if start.noise is not None:
+            start.noise.set_in(hypernetwork, model.spec[str(model.likelihood.scale_latent)].slice.start)
         history.seconds = time.monotonic() - started
         guide.generator = None
         guide.eval()
