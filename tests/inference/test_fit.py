@@ -27,12 +27,13 @@ from bayeshyper.inference import (
     Progress,
     StoppingSettings,
     SVISettings,
+    WarmStartSettings,
     elbo_terms,
     fit,
     take_holdout,
 )
 from bayeshyper.inference.clipping import clip_gradients
-from bayeshyper.inference.schedule import kl_weight, learning_rate
+from bayeshyper.inference.schedule import kl_weight, rate_share
 from bayeshyper.inference.warmstart import warm_start
 from bayeshyper.models import BayesianModel, Likelihood
 from tests.inference.toys import BreaksAfter, Ridge, random_hypernetwork, same_bits, small_problem, state_of
@@ -49,13 +50,15 @@ def settings(
     every: int = 5,
     patience: int = 20,
     temperature: float = 1.0,
-    warm: float = 0.0,
+    warm: int = 0,
+    warm_rate: float = 1e-2,
 ) -> SVISettings:
     return SVISettings(
         particles=3,
         members=members,
         batch_size=batch_size,
-        optimizer=OptimizerSettings(learning_rate=rate, steps=steps, clip=clip, warm_start=warm),
+        optimizer=OptimizerSettings(learning_rate=rate, steps=steps, clip=clip),
+        warm_start=WarmStartSettings(steps=warm, learning_rate=warm_rate),
         kl=KLSettings(anneal=anneal, temperature=temperature),
         stopping=StoppingSettings(evaluate_every=every, patience=patience),
     )
@@ -194,7 +197,7 @@ def test_the_warm_start_finds_the_mode_and_moves_nothing_but_the_mean() -> None:
     net = family.build(torch.randn(2, model.spec.size), model.prior.scale)
     before = {name: p.detach().clone() for name, p in net.named_parameters()}
     data = itertools.repeat((problem.x, problem.y))
-    warm_start(model, net, data, settings(rate=0.3), steps=500)
+    warm_start(model, net, data, settings(warm_rate=0.3), steps=500)
     moved = [name for name, p in net.named_parameters() if not torch.equal(p, before[name])]
     assert moved == ["mean"]
     # The mode of a Gaussian posterior is its mean, here known; both members get there from anywhere.
@@ -208,7 +211,7 @@ def test_the_warm_start_scales_mini_batches_to_all_rows() -> None:
     model = problem.model()
     net = HypernetworkSettings(noise_dim=0).build(torch.zeros(1, model.spec.size), model.prior.scale)
     halves = itertools.cycle([(problem.x[:8], problem.y[:8]), (problem.x[8:], problem.y[8:])])
-    warm_start(model, net, halves, settings(rate=0.05), steps=800)
+    warm_start(model, net, halves, settings(warm_rate=0.05), steps=800)
     exact = problem.posterior
     # The rate has gone down to a hundredth, and with it what the halves disagree about.
     assert ((net.mean[0].detach().double() - exact.mean) / exact.stddev).abs().max().item() < 0.1
@@ -216,7 +219,7 @@ def test_the_warm_start_scales_mini_batches_to_all_rows() -> None:
 
 def test_a_fit_starts_from_the_mode_that_the_warm_start_found() -> None:
     elbos = []
-    for warm in (0.0, 4.0):
+    for warm in (0, 100):
         model, guide, x, y = small_problem()
         with torch.no_grad():
             guide.hypernetwork.mean[0, :-1] += 1.0  # a bad start
@@ -228,7 +231,7 @@ def test_a_warm_start_that_diverges_leaves_the_guide_as_it_came() -> None:
     model, guide, x, y = small_problem(likelihood=BreaksAfter(calls=3))
     before = state_of(guide, model)
     with pytest.raises(TrainingDiverged) as caught:
-        quietly(model, guide, x, y, settings(20, warm=1.0))
+        quietly(model, guide, x, y, settings(20, warm=20))
     assert (caught.value.term, caught.value.step) == ("log likelihood", 4)
     assert same_bits(before, state_of(guide, model))
 
@@ -239,7 +242,7 @@ def test_a_warm_start_that_diverges_leaves_the_guide_as_it_came() -> None:
 @pytest.mark.parametrize("steps", [1, 2, 9, 10, 50, 1000, 4000])
 def test_the_learning_rate_warms_up_and_ends_at_its_share(steps: int) -> None:
     recipe = settings(steps, rate=0.02)
-    rates = [learning_rate(step, steps, recipe) for step in range(1, steps + 1)]
+    rates = [0.02 * rate_share(step, steps, recipe.optimizer) for step in range(1, steps + 1)]
     warmup = min(100, steps // 10)
     for step in range(warmup):
         assert rates[step] == pytest.approx(0.02 * (step + 1) / warmup)
@@ -259,7 +262,7 @@ def test_the_kl_weight_rises_to_the_temperature_and_is_never_zero(
     steps: int, temperature: float, anneal: float
 ) -> None:
     recipe = settings(steps, temperature=temperature, anneal=anneal)
-    weights = [kl_weight(step, steps, recipe) for step in range(1, steps + 1)]
+    weights = [kl_weight(step, steps, recipe.kl, temperature) for step in range(1, steps + 1)]
     assert all(0 < weight <= temperature for weight in weights)
     assert all(a <= b for a, b in itertools.pairwise(weights))
     assert weights[-1] == temperature
@@ -289,7 +292,7 @@ def test_every_epoch_visits_every_row_once_at_the_weight_of_its_step() -> None:
     fit(model, guide, x, y, recipe)
     seen = model.seen  # type: ignore[attr-defined]
     seen = seen[:9]  # one more pass looks at the last state's loss
-    assert [weight for weight, _ in seen] == [kl_weight(step, 9, recipe) for step in range(1, 10)]
+    assert [weight for weight, _ in seen] == [kl_weight(step, 9, recipe.kl, 0.5) for step in range(1, 10)]
     assert [len(rows) for _, rows in seen] == [10, 10, 4] * 3
     orders = []
     for epoch in range(3):
