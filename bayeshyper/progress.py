@@ -45,11 +45,13 @@ class ProgressBar:
     def __enter__(self) -> ProgressBar:
         return self
 
-    def __call__(self, step: int, steps: int, elbo_per_datum: float, heldout_score: float | None) -> None:
+    def __call__(
+        self, step: int, steps: int, elbo_per_datum: float | None, heldout_score: float | None
+    ) -> None:
         """Take note of one look at the fit."""
         if self._hidden:
             return
-        scores = f"ELBO per datum {elbo_per_datum:+.3f}"
+        scores = "starting" if elbo_per_datum is None else f"ELBO per datum {elbo_per_datum:+.3f}"
         if heldout_score is not None:
             scores += f"   held-out score {heldout_score:+.3f}"
         self._progress.update(self._task, completed=step, total=steps, scores=scores)

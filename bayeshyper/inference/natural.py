@@ -129,7 +129,8 @@ class NaturalGaussian:
         """Draws of N(0, share · T Λ⁻¹), ``(M, draws, D)``, by the transposed root of Λ."""
         noise = torch.randn(*self.mean.shape, draws, dtype=self.mean.dtype, device=self.mean.device)
         solved = torch.linalg.solve_triangular(self._root.mT, noise, upper=True)
-        return math.sqrt(share * self.temperature) * solved.mT
+        offsets: Tensor = math.sqrt(share * self.temperature) * solved.mT
+        return offsets
 
     def _step(self, x: Tensor, y: Tensor, rate: float, ramp: float, step: int) -> None:
         at = self.mean

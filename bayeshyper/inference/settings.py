@@ -90,8 +90,8 @@ class KLSettings:
     """How much the prior and the entropy weigh against the data.
 
     Args:
-        temperature: The KL's weight once annealed; 1 is the posterior, below 1 is colder. ``"auto"`` is that
-            of 0.1, 0.3 and 1 which held-out rows choose (``calibration.holdout``), and 1 where there are none.
+        temperature: The KL's weight once annealed; 1 is the posterior, below 1 is colder. ``"auto"`` lets
+            held-out rows choose from 0.1, 0.3 and 1 (``calibration.holdout``); it is 1 where there are none.
         start: The weight at the first step, as a share of the temperature.
         anneal: The share of the steps over which the weight grows from there.
     """

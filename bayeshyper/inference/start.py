@@ -102,6 +102,8 @@ def find_start(
     try:
         shared = batches(x_kept, y_kept, settings.batch_size, generator)
         warm_start(model, hypernetwork, shared, settings, warm, step)
+        if not natural:  # nor is there a Gaussian: its D² numbers may be too many
+            return Start(ladder[0])
         gaussian = NaturalGaussian(model, hypernetwork.mean, temperature=ladder[0])
         gaussian.train(x_kept, y_kept, steps=natural, rate=rate, seed=seed(), progress=step)
         best, noise = _judge(model, gaussian, x_held, y_held, seed()) if held else (0.0, None)
@@ -118,8 +120,7 @@ def find_start(
     if second:
         rate *= SECOND_RATE
         gaussian.train(x, y, steps=second, rate=rate, decay_from=0.0, seed=seed(), progress=step)
-    if natural:
-        start_from_gaussian(hypernetwork, gaussian, generator)
+    start_from_gaussian(hypernetwork, gaussian, generator)
     return Start(gaussian.temperature, held, noise)
 
 

@@ -23,8 +23,11 @@ from .start import Start, batches, find_start
 
 __all__ = ["Progress", "fit", "take_holdout"]
 
-Progress = Callable[[int, int, float, float | None], None]
-"""Called at each look with (step, steps, ELBO per datum, held-out score or None)."""
+Progress = Callable[[int, int, float | None, float | None], None]
+"""Called with (step, steps, ELBO per datum, held-out score), counting the start's steps too.
+
+There is no ELBO before the posterior is grown, and no score where no rows are held out: None.
+"""
 
 SCORE_DRAWS = 64
 # A shorter memory for the squared gradient than Adam's usual 0.999: its scale falls as the fit improves.
@@ -61,7 +64,7 @@ def fit(
         heldout: Rows that are not trained on.
         seed: Of every random number drawn here: batches and noise.
         log_unit: Log of the target's standard deviation, to give held-out scores in its own units.
-        progress: Called at every look.
+        progress: Called at every step of the start, and at every look.
 
     Raises:
         TrainingDiverged: A term of the loss or the gradient stopped being finite; the guide is left at
@@ -74,9 +77,16 @@ def fit(
     guide.generator = generator
     model.particles = settings.particles * hypernetwork.members
     history, looks = History(), _Looks(guide, model)
-    start = Start(1.0)
+    start, before = Start(1.0), 0
+
+    def starting(step: int, start_steps: int) -> None:
+        nonlocal before
+        before = start_steps
+        if progress is not None:
+            progress(step, start_steps + steps, None, None)
+
     try:
-        start = find_start(model, hypernetwork, x, y, settings, generator)
+        start = find_start(model, hypernetwork, x, y, settings, generator, starting)
         history.start = start.to_dict()
         shared = batches(x, y, settings.batch_size, generator)
         looks.keep()
@@ -107,7 +117,7 @@ def fit(
                 history.heldout_score.append(score)
             looks.propose(step, score if annealed else None)
             if progress is not None:
-                progress(step, steps, history.elbo_per_datum[-1], score)
+                progress(before + step, before + steps, history.elbo_per_datum[-1], score)
             if annealed and looks.since_best >= settings.stopping.patience:
                 history.stopped_early = True
                 break

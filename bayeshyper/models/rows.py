@@ -31,13 +31,26 @@ def row_gradients(model: BayesianModel, weights: Tensor, x: Tensor, y: Tensor) -
     stack = model.target.stack
     if stack is not None and x.dim() == 2:
         return _of_stack(model, stack, weights, x, y)
-    model.target.linear_calls(x)  # looks at the network now, outside of vmap
+    if not model.target.vectorizes(x):
+        return _one_by_one(model, weights, x, y)
 
     def log_likelihood(one: Tensor, row: Tensor, target: Tensor) -> Tensor:
         return model.predictive(one, row.unsqueeze(0)).log_prob(target.unsqueeze(0)).squeeze()
 
-    per_row = vmap(grad(log_likelihood), in_dims=(None, 0, 0))
-    result: Tensor = vmap(per_row, in_dims=(0, None, 0))(weights, x, y)
+    per_row = vmap(grad(log_likelihood), in_dims=(None, 0, 0), randomness="different")
+    result: Tensor = vmap(per_row, in_dims=(0, None, 0), randomness="different")(weights, x, y)
+    return result
+
+
+def _one_by_one(model: BayesianModel, weights: Tensor, x: Tensor, y: Tensor) -> Tensor:
+    """The same by a backward pass for every row and weight vector: slow, but for any network."""
+    result = weights.new_empty(len(weights), len(x), weights.shape[1])
+    for theta, targets, gradients in zip(weights.detach().split(1), y, result, strict=True):
+        leaf = theta.requires_grad_()
+        with torch.enable_grad():
+            for row, target, place in zip(x.split(1), targets.split(1), gradients, strict=True):
+                log_likelihood = model.log_likelihood(leaf, row, target).sum()
+                place.copy_(torch.autograd.grad(log_likelihood, leaf)[0][0])
     return result
 
 
@@ -58,8 +71,8 @@ def _of_stack(model: BayesianModel, stack: LinearStack, weights: Tensor, x: Tens
                 inputs.append(h.detach())
                 h = layer(pieces, h)
                 made.append(h if h.requires_grad else h.requires_grad_())
-            else:
-                h = layer(h)
+            else:  # what acts in place would act on what was kept in `made`
+                h = layer(h.clone() if getattr(layer, "inplace", False) else h)
         total = model.likelihood.distribution(h.mT, latents).log_prob(y).sum()
     slopes = torch.autograd.grad(total, [*made, *latents.values()])
     result = weights.new_empty(len(weights), len(x), weights.shape[1])

@@ -149,6 +149,12 @@ class Target(nn.Module):
         with self._swapping:
             return self._probe(x)
 
+    def vectorizes(self, x: Tensor) -> bool:
+        """Whether vmap can run the network; found, as `linear_calls` is, on the first batch."""
+        with self._swapping:
+            self._probe(x)
+            return self._vectorizes
+
     def train(self, mode: bool = True) -> Self:
         """The network stays in evaluation mode: what is random about it is the posterior's to say."""
         super().train(mode)
