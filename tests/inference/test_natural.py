@@ -143,8 +143,8 @@ def test_batches_are_scaled_to_all_rows(temperature: float, monkeypatch: pytest.
     gaussian = trained(known, model)
     squares = known.white.square()
     residual = known.problem.y.double() / known.noise - known.design @ known.mean
-    # Ten of 60 rows, each six times: E[(6 ε²)²]/6 = 18 bounds the variance of each row's share of Λ; and 25 of
-    # 60 rows, each 60/25 times, leave a gradient with variance 60/25 − 1 times the rows' squares.
+    # Ten of 60 rows, each six times: E[(6 ε²)²]/6 = 18 bounds the variance of each row's share of Λ; and 25
+    # of 60 rows, each 60/25 times, leave a gradient with variance 60/25 − 1 times the rows' squares.
     gradient = (60 / 25 - 1) * float((squares * residual.square().unsqueeze(1)).sum(0).max())
     check(known, gaussian, curvature=18 * squares.mT @ squares, gradient=gradient)
 
