@@ -32,7 +32,8 @@ class TrainingDiverged(BayeshyperError, RuntimeError):
     """The loss stopped being finite; the model keeps its last good state.
 
     Args:
-        term: Which part of the loss broke: "log likelihood", "log prior", "entropy" or "gradient".
+        term: Which part of the loss broke: "log likelihood", "log prior", "entropy", "gradient" or "natural
+            gradient".
         step: The training step at which it was seen.
     """
 

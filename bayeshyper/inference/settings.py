@@ -203,4 +203,4 @@ class SVISettings:
         if weights > self.warm_start.natural_limit:
             return 0
         steps = self.warm_start.natural_steps
-        return round(min(max(64.0 * (rows / 1000) ** 0.6, 40.0), 400.0)) if steps == "auto" else steps
+        return round(min(max(64.0 * (rows / 1000) ** 0.8, 40.0), 400.0)) if steps == "auto" else steps

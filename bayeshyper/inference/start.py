@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from bayeshyper.errors import TrainingDiverged
 from bayeshyper.hypernets import Hypernetwork
 from bayeshyper.models import BayesianModel
 
@@ -106,12 +108,12 @@ def find_start(
             return Start(ladder[0])
         gaussian = NaturalGaussian(model, hypernetwork.mean, temperature=ladder[0])
         gaussian.train(x_kept, y_kept, steps=natural, rate=rate, seed=seed(), progress=step)
-        best, noise = _judge(model, gaussian, x_held, y_held, seed()) if held else (0.0, None)
+        best, noise = _judge(model, gaussian, x_held, y_held, seed(), done) if held else (0.0, None)
         for temperature in ladder[1:]:
             warm_one = copy.copy(gaussian)
             warm_one.temperature = temperature
             warm_one.train(x_kept, y_kept, steps=warmer, rate=rate, seed=seed(), progress=step)
-            score, its_noise = _judge(model, warm_one, x_held, y_held, seed())
+            score, its_noise = _judge(model, warm_one, x_held, y_held, seed(), done)
             if score <= best:
                 break
             best, noise, gaussian = score, its_noise, warm_one
@@ -125,13 +127,16 @@ def find_start(
 
 
 def _judge(
-    model: BayesianModel, gaussian: NaturalGaussian, x: Tensor, y: Tensor, seed: int
+    model: BayesianModel, gaussian: NaturalGaussian, x: Tensor, y: Tensor, seed: int, step: int
 ) -> tuple[float, NoiseLevel | None]:
     """The log predictive density of held-out rows, at their own best noise level if there is one to set."""
     weights = gaussian.draw(DRAWS, seed=seed)
+    with torch.no_grad():
+        score = model.log_predictive(weights.flatten(0, 1), x, y).sum().item()
+    if not math.isfinite(score):
+        raise TrainingDiverged("log likelihood", step)
     if model.likelihood.scale_latent is None:
-        with torch.no_grad():
-            return model.log_predictive(weights.flatten(0, 1), x, y).sum().item(), None
+        return score, None
     noise = measure_noise(model, weights, x, y)
     return noise.score, noise
 
