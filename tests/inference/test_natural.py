@@ -42,12 +42,11 @@ class Known:
 
     problem: Ridge
     temperature: float
+    noise: float = 0.5
 
     @classmethod
     def draw(cls, temperature: float, rows: int = 60) -> Known:
         return cls(Ridge.draw(rows=rows, noise=1.5), temperature)
-
-    noise = 0.5
 
     def model(self) -> BayesianModel:
         features = self.problem.x.shape[1]
@@ -147,6 +146,36 @@ def test_batches_are_scaled_to_all_rows(temperature: float, monkeypatch: pytest.
     # of 60 rows, each 60/25 times, leave a gradient with variance 60/25 − 1 times the rows' squares.
     gradient = (60 / 25 - 1) * float((squares * residual.square().unsqueeze(1)).sum(0).max())
     check(known, gaussian, curvature=18 * squares.mT @ squares, gradient=gradient)
+
+
+def test_batches_weigh_against_the_prior_as_all_rows_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(natural, "ROWS", 25)
+    problem = Ridge.draw(rows=60, noise=0.0)
+    # So noisy, says the likelihood, that the prior shrinks the weights by half.
+    known = Known(Ridge(problem.x, 8.0 * problem.y), temperature=1.0, noise=8.0)
+    unweighted = torch.linalg.solve(
+        25 / 60 * (known.precision - torch.eye(4)) + torch.eye(4), 25 / 60 * known.precision @ known.mean
+    )
+    squares = known.white.square()
+    residual = known.problem.y.double() / known.noise - known.design @ known.mean
+    gradient = (60 / 25 - 1) * float((squares * residual.square().unsqueeze(1)).sum(0).max())
+    tolerance = ERRORS * math.sqrt(wandering(STEPS, 1.0 + gradient))
+    assert ((unweighted - known.mean) @ known.root).abs().max().item() > 2 * tolerance  # it would be seen
+    offset = (trained(known, known.model()).mean.double() - known.mean) @ known.root
+    assert offset.abs().max().item() < tolerance
+
+
+@pytest.mark.parametrize("temperature", [1.0, 0.1])
+def test_a_weight_that_no_row_knows_of_keeps_its_prior(temperature: float) -> None:
+    known = Known.draw(temperature)
+    known.problem.x[:, 2] = 0.0
+    gaussian = trained(known, known.model())
+    expected = torch.zeros(MEMBERS, 4)
+    expected[:, 2] = temperature
+    torch.testing.assert_close(gaussian.precision[:, 2], expected)
+    # Its draws come back to 0 from where it started, and wander with the variance T that they are given.
+    spread = math.sqrt(wandering(STEPS, 1.0))
+    assert gaussian.mean[:, 2].abs().max().item() < ERRORS * spread
 
 
 def test_one_step_at_full_rate_solves_the_linear_model() -> None:
