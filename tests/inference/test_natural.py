@@ -135,17 +135,20 @@ def test_the_posterior_of_a_linear_model_is_reached(temperature: float) -> None:
 
 @pytest.mark.parametrize("temperature", [1.0, 0.1])
 def test_batches_are_scaled_to_all_rows(temperature: float, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(natural, "ROWS", 25)  # 60 rows: two batches an epoch, and ten rows left over
-    monkeypatch.setattr(natural, "CURVATURE_ROWS", 10)
-    known = Known.draw(temperature)
-    model = known.model()
-    gaussian = trained(known, model)
+    monkeypatch.setattr(natural, "ROWS", 200)  # of 420: two batches an epoch, and twenty rows left over
+    monkeypatch.setattr(natural, "CURVATURE_ROWS", 100)
+    known = Known.draw(temperature, rows=420)
+    gaussian = trained(known, known.model())
     squares = known.white.square()
     residual = known.problem.y.double() / known.noise - known.design @ known.mean
-    # Ten of 60 rows, each six times: E[(6 ε²)²]/6 = 18 bounds the variance of each row's share of Λ; and 25
-    # of 60 rows, each 60/25 times, leave a gradient with variance 60/25 − 1 times the rows' squares.
-    gradient = (60 / 25 - 1) * float((squares * residual.square().unsqueeze(1)).sum(0).max())
-    check(known, gaussian, curvature=18 * squares.mT @ squares, gradient=gradient)
+    # A hundred of 420 rows, each 4.2 times: 4.2 E[ε⁴] = 12.6 bounds the variance of each row's share of Λ; and
+    # 200 rows, each 2.1 times, leave a gradient with variance 2.1 − 1 times the rows' squares.
+    curvature = 12.6 * squares.mT @ squares
+    assert (
+        ERRORS * math.sqrt(averaged(STEPS) * float(curvature.max())) < 1 - 1 / 4.2
+    )  # unscaled would be seen
+    gradient = 1.1 * float((squares * residual.square().unsqueeze(1)).sum(0).max())
+    check(known, gaussian, curvature=curvature, gradient=gradient)
 
 
 def test_batches_weigh_against_the_prior_as_all_rows_do(monkeypatch: pytest.MonkeyPatch) -> None:
