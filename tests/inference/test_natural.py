@@ -141,8 +141,8 @@ def test_batches_are_scaled_to_all_rows(temperature: float, monkeypatch: pytest.
     gaussian = trained(known, known.model())
     squares = known.white.square()
     residual = known.problem.y.double() / known.noise - known.design @ known.mean
-    # A hundred of 420 rows, each 4.2 times: 4.2 E[ε⁴] = 12.6 bounds the variance of each row's share of Λ; and
-    # 200 rows, each 2.1 times, leave a gradient with variance 2.1 − 1 times the rows' squares.
+    # A hundred of 420 rows, each 4.2 times: 4.2 E[ε⁴] = 12.6 bounds the variance of each row's share of Λ;
+    # and 200 rows, each 2.1 times, leave a gradient with variance 2.1 − 1 times the rows' squares.
     curvature = 12.6 * squares.mT @ squares
     assert (
         ERRORS * math.sqrt(averaged(STEPS) * float(curvature.max())) < 1 - 1 / 4.2
