@@ -30,15 +30,15 @@ from bayeshyper.threads import seeded
 
 __all__ = ["NaturalGaussian"]
 
-# β: Λ averages over about ten steps.
-AVERAGING = 0.1
+# β: Λ averages over about five steps.
+AVERAGING = 0.2
 # Root mean square of the largest step, in prior units: far from a mode the curvature there says little.
 LONGEST = 0.2
 # T is reached from a hundredth of it, over the first half of the steps: noise comes after fit.
 COLD = 0.01
-# Rows per step. The first of them give the curvature: most of a step's cost, and an average over steps.
+# Rows per step; the first of them give the curvature, which is most of a step's cost.
 ROWS = 1024
-CURVATURE_ROWS = 512
+CURVATURE_ROWS = 384
 # What float32 cannot tell from zero beside the largest curvature.
 JITTER = 1e-6
 
@@ -136,21 +136,24 @@ class NaturalGaussian:
         at = self.mean
         if self._steps > 0:  # there is no curvature to draw by before the first step
             at = at + self._offsets(1, ramp)[:, 0]
-        scale = self.model.num_data / len(y)
-        curvature = self._fisher(at, x[:CURVATURE_ROWS])
-        curvature = curvature.mul_(self.model.num_data / min(len(x), CURVATURE_ROWS))
-        curvature = curvature.add_(self._identity, alpha=self.temperature)
-        self._steps += 1
-        self.precision = self.precision.lerp(curvature, max(AVERAGING, 1.0 / self._steps))
-        jitter = JITTER * self.precision.diagonal(dim1=-2, dim2=-1).amax(-1)
-        root, info = torch.linalg.cholesky_ex(self.precision + jitter[:, None, None] * self._identity)
-        gradient = scale * self._gradient(at, x, y) - self.temperature * at
-        if bool(info.any()) or not bool(torch.isfinite(gradient).all()):
+        gradient = self.model.num_data / len(y) * self._gradient(at, x, y) - self.temperature * at
+        if not bool(torch.isfinite(gradient).all()):
             raise TrainingDiverged("natural gradient", step)
-        self._root = root
-        move = rate * torch.cholesky_solve(gradient.unsqueeze(-1), root).squeeze(-1)
+        self._steps += 1
+        self._renew(at, x[:CURVATURE_ROWS], step)
+        move = rate * torch.cholesky_solve(gradient.unsqueeze(-1), self._root).squeeze(-1)
         length = move.square().mean(-1, keepdim=True).sqrt()
         self.mean = self.mean + move * (LONGEST / length).clamp(max=1.0)
+
+    def _renew(self, at: Tensor, x: Tensor, step: int) -> None:
+        """Move Λ towards the curvature at a draw, and take its root."""
+        curvature = self._fisher(at, x).mul_(self.model.num_data / len(x))
+        curvature = curvature.add_(self._identity, alpha=self.temperature)
+        self.precision = self.precision.lerp(curvature, max(AVERAGING, 1.0 / self._steps))
+        jitter = JITTER * self.precision.diagonal(dim1=-2, dim2=-1).amax(-1)
+        self._root, info = torch.linalg.cholesky_ex(self.precision + jitter[:, None, None] * self._identity)
+        if bool(info.any()):
+            raise TrainingDiverged("natural gradient", step)
 
     def _gradient(self, at: Tensor, x: Tensor, y: Tensor) -> Tensor:
         """∇_u Σ_b log p(y_b | x_b, θ), ``(M, D)``."""

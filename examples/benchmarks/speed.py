@@ -44,7 +44,7 @@ from tests.reference.steps import FEATURES, ROWS, Shape, floor_step, library_ste
 
 OUT = Path(__file__).parent / "results" / "speed.csv"
 ONE = Shape(particles=4, rows=256)
-DEFAULT = Shape(members=5, particles=1, rows=128)  # inference/svi.toml
+DEFAULT = Shape(members=4, particles=1, rows=128)  # inference/svi.toml
 WIDE = Shape(noise_dim=16, trunk=(64, 64))
 STEPS = {
     "default": DEFAULT,
