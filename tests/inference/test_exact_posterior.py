@@ -141,7 +141,9 @@ def test_training_may_promise_more_than_the_evidence_and_the_audit_does_not(nonl
     # may exceed the evidence. The upper bound on the ELBO lies below that number, so the audit shows it.
     result = nonlinear.audit
     assert result.elbo_linearized > nonlinear.problem.log_evidence + 4 * result.elbo_linearized_error
-    assert result.elbo_upper < result.elbo_linearized - 0.3
+    error = math.hypot(result.entropy_upper_error, result.entropy_linearized_error)
+    assert result.entropy_upper < result.entropy_linearized - 4 * error
+    assert result.elbo_upper < result.elbo_linearized
 
 
 def test_mean_field_reaches_the_best_independent_gaussian() -> None:
@@ -160,5 +162,8 @@ def test_mean_field_reaches_the_best_independent_gaussian() -> None:
     scale = (net.unit * net.output_noise[0]).detach()
     assert ((net.mean[0].detach() - exact.mean) / best).abs().max().item() < 0.1
     assert (scale / best - 1).abs().max().item() < 0.05
-    # … which is narrower than the truth: the price of independence, known and visible.
-    assert bool((scale < exact.variance.sqrt()).all())
+    # … which is narrower than the truth where weights are correlated: the price of independence, visible.
+    truth = exact.variance.sqrt()
+    correlated = best < 0.95 * truth
+    assert correlated.sum() == 2
+    assert bool((scale < truth)[correlated].all())
