@@ -110,9 +110,12 @@ class HyperEstimator(BaseEstimator):
         recipe, inference = self._recipes()
         inputs, targets = self._encode_training(X, y)
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
-        self._assemble(recipe, inference, inputs.shape[1], seed)
-        split = take_holdout(len(inputs), self.settings_, torch.Generator().manual_seed(seed))
         x, t = torch.from_numpy(inputs).float(), torch.from_numpy(targets).float()
+        self._assemble(recipe, inference, inputs.shape[1], seed)
+        otherwise = self.settings_.otherwise
+        if otherwise is not None and not self._takes_natural_steps(x):
+            self._assemble(*self._recipes(otherwise), inputs.shape[1], seed)
+        split = take_holdout(len(inputs), self.settings_, torch.Generator().manual_seed(seed))
         heldout = None
         if split is not None:
             kept, held = split
@@ -121,10 +124,16 @@ class HyperEstimator(BaseEstimator):
         self._train(x, t, heldout, seed)
         return self
 
-    def _recipes(self) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Both recipes with this estimator's overrides applied."""
+    def _takes_natural_steps(self, x: Tensor) -> bool:
+        """Whether the recipe's natural steps are for this network."""
+        target = self._model.target
+        return self._model.spec.size <= self.settings_.warm_start.natural_limit and target.vectorizes(x)
+
+    def _recipes(self, otherwise: str | None = None) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Both recipes with this estimator's overrides applied; ``otherwise`` replaces the inference's."""
         recipe = read_recipe("models", self.model)
-        inference = read_recipe("inference", self.inference or recipe.get("inference", "svi"))
+        chosen = otherwise or self.inference or recipe.get("inference", "svi")
+        inference = read_recipe("inference", chosen)
         overrides = dict(self.settings or {})
         if self.n_members is not None:
             overrides["members"] = self.n_members

@@ -36,7 +36,7 @@ class History:
     best_step: int = 0
     stopped_early: bool = False
     seconds: float = 0.0
-    start: dict[str, float] = field(default_factory=dict)
+    start: dict[str, float] = field(default_factory=lambda: {"temperature": 1.0, "rows": 0})
 
     def to_dict(self) -> dict[str, Any]:
         """Plain lists and numbers, for JSON."""

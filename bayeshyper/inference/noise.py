@@ -86,7 +86,7 @@ def measure_noise(model: BayesianModel, weights: Tensor, x: Tensor, y: Tensor) -
             log_likelihood = model.observe(shifted, outputs).log_prob(part_y)
             scores.append(torch.logsumexp(log_likelihood, 0) - math.log(len(flat)))
         per_offset.append(torch.stack(scores))
-    shift, spread, score = _best(torch.cat(per_offset, dim=1).double())
+    shift, spread, score = _best(torch.cat(per_offset, dim=1).double().cpu())
     return NoiseLevel(weights[..., index].mean(1) + shift, shift, spread, score)
 
 
@@ -97,13 +97,15 @@ def _best(log_predictive: Tensor) -> tuple[float, float, float]:
     costs less than too narrow.
     """
     offsets, shifts = OFFSETS.double(), SHIFTS.double()
+    highest = log_predictive.amax(0)
+    densities = torch.exp(log_predictive - highest)
     scores = []
     for spread in SPREADS.tolist():
         # Row by row the weights of N(δ, τ²) on the offsets' grid, for every δ at once.
-        log_weights = torch.log_softmax(-0.5 * ((offsets - shifts.unsqueeze(1)) / spread).square(), dim=1)
-        fits = [torch.logsumexp(log_predictive + weights.unsqueeze(1), 0).sum() for weights in log_weights]
+        weights = torch.softmax(-0.5 * ((offsets - shifts.unsqueeze(1)) / spread).square(), dim=1)
+        fits = (torch.log(weights @ densities) + highest).sum(1)
         prior = -0.5 * ((shifts / SHIFT_SCALE).square() + (spread / SPREAD_SCALE) ** 2)
-        scores.append(torch.stack(fits) + prior)
+        scores.append(fits + prior)
     table = torch.stack(scores)
     row = int(table.amax(1).argmax())
     alike = table[row] >= table[row].max() - ONE_ERROR

@@ -44,7 +44,8 @@ def start_from_gaussian(
         return
     bent = features - noise_dim
     shape = (*sigma.shape, bent)
-    bends = torch.randn(shape, generator=generator, dtype=torch.float64) * (BEND / math.sqrt(max(bent, 1)))
+    bends = torch.randn(shape, generator=generator, dtype=sigma.dtype, device=sigma.device)
+    bends = bends * (BEND / math.sqrt(max(bent, 1)))
     matrix = torch.cat([bends, _directions(precision, sigma, noise_dim)], dim=-1)
     hypernetwork.head.start_at(matrix * sigma.unsqueeze(-1))
 

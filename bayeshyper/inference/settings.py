@@ -128,6 +128,8 @@ class SVISettings:
         particles: S, weight draws per step and member.
         members: Independent restarts, mixed into one posterior with equal weights.
         batch_size: B, rows per step.
+        otherwise: The inference recipe for targets that natural steps are not for: too many weights, or a
+            network that ``vmap`` cannot run. None keeps to this one.
         local_reparameterization: Sample the outputs of Linears instead of their weights, where exact.
 
     Example:
@@ -141,6 +143,7 @@ class SVISettings:
     members: int = 1
     batch_size: int = 256
     local_reparameterization: bool = True
+    otherwise: str | None = None
     warm_start: WarmStartSettings = field(default_factory=WarmStartSettings)
     optimizer: OptimizerSettings = field(default_factory=OptimizerSettings)
     calibration: CalibrationSettings = field(default_factory=CalibrationSettings)
