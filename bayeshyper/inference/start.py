@@ -25,7 +25,7 @@ __all__ = ["Start", "batches", "find_start"]
 # The coldest fits best; where rows are noisier than they are many, the held-out ones ask for a warmer one.
 TEMPERATURES = (0.1, 0.3, 1.0)
 # Each next temperature takes this share of the first one's steps, from where that ended.
-WARMER_SHARE = 0.25
+WARMER_SHARE = 0.15
 # So does the second round, on all rows, which moves little: its rate is this share of the first one's.
 SECOND_SHARE, SECOND_RATE = 0.25, 0.3
 # Draws of each member that the held-out rows are predicted with.

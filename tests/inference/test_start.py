@@ -29,7 +29,7 @@ from bayeshyper.inference import (
     fit,
 )
 from bayeshyper.inference import start as start_module
-from bayeshyper.inference.start import Start, find_start
+from bayeshyper.inference.start import SECOND_SHARE, WARMER_SHARE, Start, find_start
 from bayeshyper.models import (
     MLP,
     BayesianModel,
@@ -202,11 +202,11 @@ def test_progress_counts_every_step_with_the_rows_of_its_round(
     assert [step for step, _, _ in heard] == list(range(1, len(heard) + 1))
     assert len({steps for _, steps, _ in heard}) == 1
     total = heard[0][1]
-    quarter = round(natural / 4)  # of each warmer temperature, and of the second round
+    warmer, second = round(WARMER_SHARE * natural), round(SECOND_SHARE * natural)
     rungs = 2 if natural and temperature == "auto" else 0
-    assert total == 4 + natural + quarter * (rungs + (natural > 0))
-    assert len(heard) in (total, total - quarter)  # a warmer temperature that is worse is the last
-    first = len(heard) - (quarter if natural else 0)
+    assert total == 4 + natural + warmer * rungs + second
+    assert len(heard) in (total, total - warmer)  # a warmer temperature that is worse is the last
+    first = len(heard) - second
     held = 6 if natural else 0
     assert [rows for _, _, rows in heard] == [ROWS - held] * first + [ROWS] * (len(heard) - first)
     assert start.rows == held
