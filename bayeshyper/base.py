@@ -113,7 +113,7 @@ class HyperEstimator(BaseEstimator):
         x, t = torch.from_numpy(inputs).float(), torch.from_numpy(targets).float()
         self._assemble(recipe, inference, inputs.shape[1], seed)
         otherwise = self.settings_.otherwise
-        if otherwise is not None and not self._takes_natural_steps(x):
+        if otherwise and not self._start_is_for(x):
             self._assemble(*self._recipes(otherwise), inputs.shape[1], seed)
         split = take_holdout(len(inputs), self.settings_, torch.Generator().manual_seed(seed))
         heldout = None
@@ -124,16 +124,20 @@ class HyperEstimator(BaseEstimator):
         self._train(x, t, heldout, seed)
         return self
 
-    def _takes_natural_steps(self, x: Tensor) -> bool:
-        """Whether the recipe's natural steps are for this network."""
-        target = self._model.target
-        return self._model.spec.size <= self.settings_.warm_start.natural_limit and target.vectorizes(x)
+    def _start_is_for(self, x: Tensor) -> bool:
+        """Whether the recipe's start is for this network and table; see `SVISettings`' ``otherwise``."""
+        settings, target = self.settings_, self._model.target
+        return (
+            self._model.spec.size <= settings.warm_start.natural_limit
+            and not any(parameter.requires_grad for parameter in target.parameters())
+            and target.vectorizes(x)
+            and (settings.kl.temperature != "auto" or settings.calibration.rows_for(len(x)) > 0)
+        )
 
     def _recipes(self, otherwise: str | None = None) -> tuple[dict[str, Any], dict[str, Any]]:
         """Both recipes with this estimator's overrides applied; ``otherwise`` replaces the inference's."""
         recipe = read_recipe("models", self.model)
-        chosen = otherwise or self.inference or recipe.get("inference", "svi")
-        inference = read_recipe("inference", chosen)
+        inference = read_recipe("inference", otherwise or self.inference or recipe.get("inference", "svi"))
         overrides = dict(self.settings or {})
         if self.n_members is not None:
             overrides["members"] = self.n_members

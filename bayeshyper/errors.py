@@ -42,7 +42,8 @@ class TrainingDiverged(BayeshyperError, RuntimeError):
         self.step = step
         super().__init__(
             f"Training diverged at step {step}: the {term} is not finite. The last good state is kept. "
-            "Lower the learning rate (optimizer.learning_rate), or look for extreme values in the data."
+            "Lower the learning rates (optimizer.learning_rate, warm_start.learning_rate, "
+            "warm_start.natural_rate), or look for extreme values in the data."
         )
 
     def __reduce__(self) -> tuple[type[TrainingDiverged], tuple[str, int]]:

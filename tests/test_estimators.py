@@ -12,6 +12,7 @@ from torch import nn
 
 import bayeshyper
 from bayeshyper import HyperClassifier, HyperRegressor, ModelFileError
+from bayeshyper.errors import RecipeError
 
 QUICK = {"optimizer.steps": 20}
 
@@ -80,3 +81,49 @@ def test_the_wrong_estimator_for_a_file_is_named(tmp_path: Path) -> None:
     HyperRegressor(settings=QUICK, random_state=0).fit(X, y).save(tmp_path / "m.bayeshyper")
     with pytest.raises(ModelFileError, match="holds a HyperRegressor, expected a HyperClassifier"):
         HyperClassifier.load(tmp_path / "m.bayeshyper")
+
+
+# -- where the default's start is not for the model ---------------------------------------------------------
+
+
+def scores(model: HyperRegressor, rows: int) -> tuple[float, int]:
+    """The log density of a small table's rows under its fit, and the fit's steps."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(rows, 3))
+    y = np.sin(X[:, 0]) + X[:, 1] + 0.3 * rng.normal(size=rows)
+    model.fit(X, y)
+    return float(model.log_prob(X, y).mean()), model.history_.steps[-1]
+
+
+@pytest.mark.parametrize(
+    ("rows", "settings"),
+    [
+        (20, {}),  # too few to hold any out
+        (60, {"target.hidden": [300]}),  # too many weights
+        (60, {"target.bayesian": ["layers.2.*"]}),  # some are trained, and are not Bayesian
+    ],
+)
+def test_the_default_hands_over_to_the_posterior_itself(rows: int, settings: dict[str, object]) -> None:
+    default = HyperRegressor(settings=settings, random_state=0, verbose=False)
+    itself = HyperRegressor(inference="bayes", settings=settings, random_state=0, verbose=False)
+    assert scores(default, rows) == scores(itself, rows)
+
+
+def test_the_default_keeps_its_own_start_where_that_is_for_the_model() -> None:
+    model = HyperRegressor(random_state=0, verbose=False)
+    scores(model, 60)
+    assert model.history_.start["rows"] > 0
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"calibration.most": -5},
+        {"calibration.least": 0},
+        {"warm_start.natural_limit": -1},
+        {"kl.temperature": float("inf")},
+    ],
+)
+def test_a_start_that_makes_no_sense_is_refused(settings: dict[str, object]) -> None:
+    with pytest.raises(RecipeError, match=next(iter(settings))):
+        scores(HyperRegressor(settings=settings, verbose=False), 60)

@@ -23,9 +23,9 @@ from bayeshyper.models import BayesianModel
 
 __all__ = ["NoiseLevel", "measure_noise"]
 
-# Where ℓ − ℓ_m may lie: from a fifth to twelve times the fitted noise, in steps of 5 %.
-OFFSETS = torch.arange(-1.6, 2.5, 0.05)
-SHIFTS = torch.arange(-0.7, 1.5, 0.05)
+# Where ℓ − ℓ_m may lie, in steps of 5 %, and δ: from a fifth to four times the fitted noise.
+OFFSETS = torch.arange(-2.6, 2.5, 0.05)
+SHIFTS = torch.arange(-1.6, 1.5, 0.05)
 SPREADS = torch.tensor([0.02, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6])
 SHIFT_SCALE = 0.5
 SPREAD_SCALE = 0.3

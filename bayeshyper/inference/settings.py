@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -128,8 +129,9 @@ class SVISettings:
         particles: S, weight draws per step and member.
         members: Independent restarts, mixed into one posterior with equal weights.
         batch_size: B, rows per step.
-        otherwise: The inference recipe for targets that natural steps are not for: too many weights, or a
-            network that ``vmap`` cannot run. None keeps to this one.
+        otherwise: The inference recipe where this one's start is not for the model: more weights than
+            ``warm_start.natural_limit``, some that are trained but not Bayesian, a network that ``vmap``
+            cannot run, or too few rows to hold any out. None keeps to this one.
         local_reparameterization: Sample the outputs of Linears instead of their weights, where exact.
 
     Example:
@@ -160,6 +162,8 @@ class SVISettings:
             "warm_start.learning_rate": self.warm_start.learning_rate,
             "warm_start.natural_rate": self.warm_start.natural_rate,
             "kl.start": self.kl.start,
+            "calibration.least": self.calibration.least,
+            "calibration.most": self.calibration.most,
             "stopping.evaluate_every": self.stopping.evaluate_every,
             "stopping.patience": self.stopping.patience,
         }
@@ -168,11 +172,12 @@ class SVISettings:
         if self.kl.temperature != "auto":
             positive["kl.temperature"] = self.kl.temperature
         for name, value in positive.items():
-            if not value > 0:
+            if not 0 < value < math.inf:
                 raise ValueError(f"Got {name} = {value}, expected a positive number.")
         counts: dict[str, int | str] = {
             "warm_start.steps": self.warm_start.steps,
             "warm_start.natural_steps": self.warm_start.natural_steps,
+            "warm_start.natural_limit": self.warm_start.natural_limit,
         }
         for name, count in counts.items():
             if count != "auto" and int(count) < 0:
