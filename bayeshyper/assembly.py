@@ -76,9 +76,10 @@ def build_guide(
     model: BayesianModel, recipe: Recipe, settings: SVISettings, *, seed: int = 0
 ) -> ImplicitGuide:
     """The guide around fresh initial weights, one set per member."""
-    hypernetwork = HypernetworkSettings(**recipe.get("hypernetwork", {})).build(
-        initial_means(model, settings.members, seed), model.prior.scale
-    )
+    with seeded(seed):  # what the constructor draws is drawn again below; nobody else's random state moves
+        hypernetwork = HypernetworkSettings(**recipe.get("hypernetwork", {})).build(
+            initial_means(model, settings.members, seed), model.prior.scale
+        )
     hypernetwork.reset_parameters(torch.Generator().manual_seed(seed))
     return ImplicitGuide(
         model,

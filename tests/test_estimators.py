@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from torch import nn
 
 import bayeshyper
@@ -127,3 +128,11 @@ def test_the_default_keeps_its_own_start_where_that_is_for_the_model() -> None:
 def test_a_start_that_makes_no_sense_is_refused(settings: dict[str, object]) -> None:
     with pytest.raises(RecipeError, match=next(iter(settings))):
         scores(HyperRegressor(settings=settings, verbose=False), 60)
+
+
+@pytest.mark.parametrize("inference", [None, "bayes"])
+def test_a_fit_moves_nobodys_random_numbers(inference: str | None) -> None:
+    torch_state, numpy_state = torch.get_rng_state(), np.random.get_state()[1].copy()
+    scores(HyperRegressor(inference=inference, settings=QUICK, random_state=0, verbose=False), 60)
+    assert torch.equal(torch.get_rng_state(), torch_state)
+    assert (np.random.get_state()[1] == numpy_state).all()
