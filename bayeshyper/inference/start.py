@@ -26,7 +26,7 @@ __all__ = ["Start", "batches", "find_start"]
 TEMPERATURES = (0.1, 0.3, 1.0)
 # Each next temperature takes this share of the first one's steps, from where that ended.
 WARMER_SHARE = 0.15
-# So does the second round, on all rows, which moves little: its rate is this share of the first one's.
+# The second round, on all rows, moves little: its steps and its rate, as shares of the first one's.
 SECOND_SHARE, SECOND_RATE = 0.25, 0.3
 # Draws of each member that the held-out rows are predicted with.
 DRAWS = 20
