@@ -3,7 +3,7 @@
 from .channel import LatentChannel
 from .density import InformationBounds, information_bounds, log_density
 from .draw import EntropyEstimator, ImplicitDraw
-from .entropy import ENTROPIES, linearized_entropy
+from .entropies import ENTROPIES, linearized_entropy
 from .guide import ImplicitGuide
 from .history import History
 from .natural import NaturalGaussian

@@ -11,7 +11,7 @@ from torch import Tensor
 from bayeshyper.hypernets import Hypernetwork
 
 from .channel import LatentChannel
-from .entropy import linearized_information
+from .entropies import linearized_information
 from .proposal import Proposal
 
 __all__ = ["InformationBounds", "information_bounds", "log_density"]

@@ -15,7 +15,7 @@ from bayeshyper.hypernets import Hypernetwork
 from bayeshyper.models import BayesianModel
 
 from .draw import EntropyEstimator, ImplicitDraw
-from .entropy import linearized_entropy
+from .entropies import linearized_entropy
 
 __all__ = ["ImplicitGuide"]
 

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass, field
 from typing import Literal
 
-from .entropy import ENTROPIES
+from .entropies import ENTROPIES
 
 __all__ = [
     "CalibrationSettings",

@@ -1,4 +1,4 @@
-"""The entropy of the implicit posterior as training uses it."""
+"""The linearised entropy: the trunk's tangent at each draw in place of the trunk."""
 
 from __future__ import annotations
 
@@ -10,9 +10,7 @@ from torch import Tensor
 
 from bayeshyper.hypernets import Hypernetwork, WeightDraw
 
-from .draw import EntropyEstimator
-
-__all__ = ["ENTROPIES", "linearized_entropy", "linearized_information"]
+__all__ = ["linearized_entropy", "linearized_information"]
 
 
 def linearized_entropy(hypernetwork: Hypernetwork, draw: WeightDraw) -> Tensor:
@@ -85,6 +83,3 @@ class _HalfLogDet(torch.autograd.Function):
         inverse = torch.cholesky_inverse(factor) * gradient[..., None, None]
         outer = (jacobian @ inverse).transpose(1, 2).flatten(2)  # (M, k, R·d)
         return 0.5 * outer @ jacobian.transpose(1, 2).flatten(2).mT, product @ inverse
-
-
-ENTROPIES: dict[str, EntropyEstimator] = {"linearized": linearized_entropy}

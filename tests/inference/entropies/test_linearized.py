@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from bayeshyper.inference import linearized_entropy
-from bayeshyper.inference.entropy import linearized_information
+from bayeshyper.inference.entropies import linearized_information
 from tests.inference.toys import as_low_rank, random_hypernetwork
 
 
