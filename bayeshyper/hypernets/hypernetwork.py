@@ -51,12 +51,18 @@ class WeightDraw:
         mean: E[θ | z] = μ + s ∘ A φ(z), ``(M, R, D)``.
         scale: s ∘ σ, ``(M, 1, D)``.
         jacobian: ∂φ/∂z, ``(M, R, k, d)``; None where it was not asked for.
+        z: The noise behind each draw, ``(M, R, d)``.
+        features: φ(z), ``(M, R, k)``.
+        generator: Where estimators that need further noise take it from; None is torch's global generator.
     """
 
     weights: Tensor
     mean: Tensor
     scale: Tensor
     jacobian: Tensor | None
+    z: Tensor
+    features: Tensor
+    generator: torch.Generator | None = None
 
 
 class Hypernetwork(nn.Module):
@@ -139,7 +145,7 @@ class Hypernetwork(nn.Module):
         mean = torch.addcmul(self.mean.unsqueeze(1), self.unit, self.head(features))
         scale = (self.unit * self.output_noise).unsqueeze(1)
         weights = torch.addcmul(mean, scale, self._noise(draws, self.size, generator))
-        return WeightDraw(weights, mean, scale, jacobian)
+        return WeightDraw(weights, mean, scale, jacobian, z, features, generator)
 
     def _noise(self, draws: int, width: int, generator: torch.Generator | None) -> Tensor:
         shape = (self.members, draws, width)

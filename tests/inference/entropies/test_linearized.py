@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import pytest
@@ -109,9 +110,8 @@ def test_float32_parameters_cost_float32_precision_and_no_more() -> None:
     single = net.float()
     noise = torch.Generator().manual_seed(0)
     z = torch.randn(1, 4, 8, generator=noise, dtype=torch.float64).float()
-    draw = single.draw(4)
-    jacobian = single.trunk.with_jacobian(z)[1]
-    ours = linearized_entropy(single, type(draw)(draw.weights, draw.mean, draw.scale, jacobian))
+    draw = dataclasses.replace(single.draw(4), jacobian=single.trunk.with_jacobian(z)[1])
+    ours = linearized_entropy(single, draw)
     # The information is near 80 nats of a total in the hundreds; the result is rounded to float32 once, and
     # σ's rounding (6e-8 of itself) enters D log-terms. In float32 throughout it would be off by far more.
     torch.testing.assert_close(ours.double(), exact, rtol=1e-6, atol=1e-3)
