@@ -106,6 +106,8 @@ def fits(value: Any, hint: Any) -> bool:
         return value in get_args(hint)
     if origin is not None and issubclass(origin, Sequence):
         return isinstance(value, (list, tuple)) and all(fits(item, get_args(hint)[0]) for item in value)
+    if origin is not None:  # a mapping of tensors, say, which a TOML file cannot hold
+        return isinstance(value, origin)
     if hint in (int, float):
         number = numbers.Integral if hint is int else numbers.Real
         return isinstance(value, number) and not isinstance(value, bool)
@@ -116,10 +118,11 @@ def expected(hint: Any) -> str:
     """The hinted type, in words."""
     origin = get_origin(hint)
     if origin in (Union, types.UnionType):
-        return " or ".join(expected(option) for option in get_args(hint) if option is not types.NoneType)
+        options = [option for option in get_args(hint) if option is not types.NoneType]
+        return " or ".join(expected(option) for option in options if get_origin(option) is not Mapping)
     if origin is Literal:
-        options = ", ".join(str(option) for option in get_args(hint))
-        return f"one of {options}" if len(get_args(hint)) > 1 else options
+        words = ", ".join(str(option) for option in get_args(hint))
+        return f"one of {words}" if len(get_args(hint)) > 1 else words
     if origin is not None and issubclass(origin, Sequence):
         return f"a list, each item {expected(get_args(hint)[0])}"
     names = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}

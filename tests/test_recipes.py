@@ -62,7 +62,9 @@ def test_what_is_read_can_be_changed_without_changing_what_it_was_read_from() ->
         ("models", {"target": {"hidden": [50, "a"]}}, ["target.hidden", "'a'", "whole number"]),
         ("models", {"target": 5}, ["target", "table", "target.hidden"]),
         ("models", {"target": {"network": ["mlp"]}}, ["target.network", "mlp"]),
-        ("models", {"prior": {"family": "laplace"}}, ["prior.family", "'laplace'", "normal, fan-in"]),
+        ("models", {"prior": {"family": "uniform"}}, ["prior.family", "'uniform'", "normal, fan-in"]),
+        ("models", {"prior": {"scale": "wide"}}, ["prior.scale", "'wide'", "expected a number."]),
+        ("models", {"prior": {"center": "zero"}}, ["prior.center", "'zero'", "expected initial."]),
         ("models", {"prior": {"family": "normal", "gain": 1.0}}, ["prior.gain"]),
         ("models", {"likelihood": {"n_classes": 3}}, ["likelihood.n_classes"]),
         (

@@ -13,7 +13,7 @@ from .likelihoods import (
 )
 from .local import Conditional
 from .networks import MLP, NETWORKS
-from .priors import PRIORS, FanInPrior, FlatNormal, NormalPrior, Prior
+from .priors import PRIORS, FanInPrior, FlatLocationScale, FlatNormal, NormalPrior, Prior
 from .rows import row_gradients
 from .spec import WeightPiece, WeightSpec
 from .target import Target
@@ -28,6 +28,7 @@ __all__ = [
     "Categorical",
     "Conditional",
     "FanInPrior",
+    "FlatLocationScale",
     "FlatNormal",
     "Gaussian",
     "HeteroscedasticGaussian",

@@ -30,14 +30,15 @@ class BayesianModel(nn.Module):
 
     Args:
         target: The network to be uncertain about.
-        prior: Laid out here over the network's tensors and the likelihood's latents.
+        prior: Laid out here over the network's tensors, the likelihood's latents and the prior's own.
         likelihood: What the outputs mean.
         num_data: N, the rows of the whole training set.
         particles: Weight draws per step, as a plate of the model's own; None leaves the draw a single
             vector, as other Pyro inference (NUTS, ``Predictive``) expects.
 
     Attributes:
-        spec: The `WeightSpec` of the site ``"weights"``: network tensors, then latents.
+        spec: The `WeightSpec` of the site ``"weights"``: network tensors, then the
+            likelihood's latents, then the prior's.
         kl_weight: β, which scales the site ``"weights"`` in model and guide alike; 1 is the ELBO.
 
     Example:
@@ -64,9 +65,11 @@ class BayesianModel(nn.Module):
             raise ValueError(f"Got num_data = {num_data}, expected the number of training rows.")
         self.target = target
         self.likelihood = likelihood
-        self.spec = target.spec + WeightSpec((name, ()) for name in likelihood.latents)
         self.prior = copy.deepcopy(prior)
-        self.prior.build(self.spec, target.initial(), likelihood.latents)
+        initial = target.initial()
+        latents = {**likelihood.latents, **self.prior.latents(initial)}
+        self.spec = target.spec + WeightSpec((name, ()) for name in latents)
+        self.prior.build(self.spec, initial, latents)
         self.num_data = num_data
         self.kl_weight = 1.0
         self.particles = particles

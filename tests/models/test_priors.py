@@ -232,6 +232,7 @@ def test_buffers_move_and_are_saved_with_the_model() -> None:
     assert prior.scale.shape == (spec.size,)
 
 
-def test_a_prior_without_scales_says_what_to_define() -> None:
-    with pytest.raises(NotImplementedError, match="Mine must define piece_scale"):
-        built(MLP(3, 1), type("Mine", (Prior,), {})())
+def test_a_family_without_a_law_says_what_to_define() -> None:
+    prior, _ = built(MLP(3, 1), type("Mine", (Prior,), {})())
+    with pytest.raises(NotImplementedError, match="Mine must define standard"):
+        prior()
