@@ -9,7 +9,7 @@ import numbers
 import types
 import typing
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Literal, Union, get_args, get_origin
+from typing import Any, Literal, Union, Unpack, get_args, get_origin
 
 __all__ = ["DEFAULTS", "Kind", "choices", "expected", "fits", "leaves", "unknown", "vocabulary"]
 
@@ -66,7 +66,11 @@ def vocabulary(kind: Kind, chosen: Mapping[str, Any]) -> dict[str, Any]:
 def _arguments(cls: type) -> dict[str, Any]:
     """The arguments a recipe may set: those with a default. The others come from the data."""
     parameters = inspect.signature(cls, eval_str=True).parameters.values()
-    return {p.name: p.annotation for p in parameters if p.default is not p.empty}
+    keys = {p.name: p.annotation for p in parameters if p.default is not p.empty}
+    for p in parameters:
+        if get_origin(p.annotation) is Unpack:  # **options: Unpack[SomeTypedDict]
+            keys |= typing.get_type_hints(get_args(p.annotation)[0])
+    return keys
 
 
 def _fields(settings: type) -> dict[str, Any]:

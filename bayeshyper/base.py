@@ -129,6 +129,7 @@ class HyperEstimator(BaseEstimator):
         settings, target = self.settings_, self._model.target
         return (
             self._model.spec.size <= settings.warm_start.natural_limit
+            and self._model.prior.is_normal
             and not any(parameter.requires_grad for parameter in target.parameters())
             and target.vectorizes(x)
             and (settings.kl.temperature != "auto" or settings.calibration.rows_for(len(x)) > 0)

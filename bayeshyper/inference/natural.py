@@ -51,6 +51,9 @@ class NaturalGaussian:
         weights: θ to start at, ``(M, D)``.
         temperature: T.
 
+    Raises:
+        ValueError: The model's prior is not Normal with given scales.
+
     Attributes:
         mean: μ in prior units, ``(M, D)``.
         precision: Λ, ``(M, D, D)``; the identity times T before the first step.
@@ -66,6 +69,11 @@ class NaturalGaussian:
     """
 
     def __init__(self, model: BayesianModel, weights: Tensor, *, temperature: float) -> None:
+        if not model.prior.is_normal:
+            raise ValueError(
+                f"Got the prior {model.prior}, expected a Normal one with given scales, which natural "
+                "gradients are made for; set warm_start.natural_steps to 0, or otherwise to 'bayes'."
+            )
         self.model = model
         self.temperature = temperature
         self._loc, self._unit = model.prior.loc, model.prior.scale

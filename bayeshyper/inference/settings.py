@@ -130,8 +130,9 @@ class SVISettings:
         members: Independent restarts, mixed into one posterior with equal weights.
         batch_size: B, rows per step.
         otherwise: The inference recipe where this one's start is not for the model: more weights than
-            ``warm_start.natural_limit``, some that are trained but not Bayesian, a network that ``vmap``
-            cannot run, or too few rows to hold any out. None keeps to this one.
+            ``warm_start.natural_limit``, some that are trained but not Bayesian, a prior that is not Normal
+            with given scales, a network that ``vmap`` cannot run, or too few rows to hold any out. None keeps
+            to this one.
         local_reparameterization: Sample the outputs of Linears instead of their weights, where exact.
 
     Example:

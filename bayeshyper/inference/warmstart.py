@@ -31,7 +31,8 @@ def warm_start(
     """Move each member's mean weights μ towards a mode of log p(θ) + (N/B) Σ log p(y | x, θ).
 
     From random weights, the KL prunes many of a network's units before they have learned anything; from a
-    trained network it widens what is there. A step costs a small part of a full one.
+    trained network it widens what is there. A step costs a small part of a full one. Latents of the prior's
+    own stay where they are: the joint mode of weights and their scale is at a scale of zero.
 
     Args:
         model: The model.
@@ -45,6 +46,7 @@ def warm_start(
         TrainingDiverged: The loss or a gradient stopped being finite.
     """
     mean = hypernetwork.mean
+    held = [model.spec[name].start for name in model.prior_latents]
     optimizer = torch.optim.Adam([mean], lr=settings.warm_start.learning_rate, fused=True)
     for step in range(1, steps + 1):
         x, y = next(batches)
@@ -57,6 +59,8 @@ def warm_start(
             raise TrainingDiverged("log likelihood", step)
         optimizer.zero_grad()
         loss.backward()
+        if held and mean.grad is not None:
+            mean.grad[:, held] = 0.0
         clip_gradients([mean], settings.optimizer.clip, step)
         optimizer.step()
         if progress is not None:

@@ -13,7 +13,21 @@ from .likelihoods import (
 )
 from .local import Conditional
 from .networks import MLP, NETWORKS
-from .priors import PRIORS, FanInPrior, FlatLocationScale, FlatNormal, NormalPrior, Prior
+from .priors import (
+    PRIORS,
+    FanInPrior,
+    FlatHierarchical,
+    FlatLocationScale,
+    FlatNormal,
+    HierarchicalPrior,
+    HorseshoePrior,
+    LaplacePrior,
+    LearnedPrior,
+    NormalPrior,
+    Prior,
+    ScaleMixturePrior,
+    StudentTPrior,
+)
 from .rows import row_gradients
 from .spec import WeightPiece, WeightSpec
 from .target import Target
@@ -28,15 +42,22 @@ __all__ = [
     "Categorical",
     "Conditional",
     "FanInPrior",
+    "FlatHierarchical",
     "FlatLocationScale",
     "FlatNormal",
     "Gaussian",
     "HeteroscedasticGaussian",
+    "HierarchicalPrior",
+    "HorseshoePrior",
+    "LaplacePrior",
     "Latent",
+    "LearnedPrior",
     "Likelihood",
     "NormalPrior",
     "Prior",
+    "ScaleMixturePrior",
     "StudentT",
+    "StudentTPrior",
     "Target",
     "WeightPiece",
     "WeightSpec",

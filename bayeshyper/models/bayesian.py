@@ -37,8 +37,9 @@ class BayesianModel(nn.Module):
             vector, as other Pyro inference (NUTS, ``Predictive``) expects.
 
     Attributes:
-        spec: The `WeightSpec` of the site ``"weights"``: network tensors, then the
-            likelihood's latents, then the prior's.
+        spec: The `WeightSpec` of the site ``"weights"``: network tensors, then the likelihood's latents,
+            then the prior's own.
+        prior_latents: The names of the last.
         kl_weight: β, which scales the site ``"weights"`` in model and guide alike; 1 is the ELBO.
 
     Example:
@@ -67,9 +68,11 @@ class BayesianModel(nn.Module):
         self.likelihood = likelihood
         self.prior = copy.deepcopy(prior)
         initial = target.initial()
-        latents = {**likelihood.latents, **self.prior.latents(initial)}
+        hyper = self.prior.latents(initial)
+        latents = {**likelihood.latents, **hyper}
         self.spec = target.spec + WeightSpec((name, ()) for name in latents)
         self.prior.build(self.spec, initial, latents)
+        self.prior_latents = tuple(hyper)
         self.num_data = num_data
         self.kl_weight = 1.0
         self.particles = particles

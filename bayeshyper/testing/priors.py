@@ -152,8 +152,9 @@ class PriorTestCase:
         prior, _ = self._small()
         assert prior().sample().dtype == torch.float64, "Draws are not in the prior's type."
         assert prior().log_prob(self._weights(prior, 1)).dtype == torch.float64
-        moved = prior.to("meta")  # the device that every machine has
-        assert moved().log_prob(moved.loc.expand(2, -1)).device.type == "meta"
+        moved = prior.to("meta")  # a device that every machine has; its tensors hold no numbers to check
+        with pyro.validation_enabled(False):
+            assert moved().log_prob(moved.loc.expand(2, -1)).device.type == "meta"
 
     def test_it_stands_in_a_pyro_model(self) -> None:
         """In a plate it draws independently; ``Predictive`` draws weights and targets from it."""

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from inspect import signature
 
 import pyro
 import pytest
@@ -8,6 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Normal
 
+from bayeshyper._vocabulary import vocabulary
+from bayeshyper.assembly import build_model
 from bayeshyper.models import (
     MLP,
     PRIORS,
@@ -24,6 +27,7 @@ from bayeshyper.models import (
     WeightPiece,
     WeightSpec,
 )
+from bayeshyper.recipes import read_recipe
 
 
 def vectors(*shape: int) -> Tensor:
@@ -161,7 +165,14 @@ def test_scales_that_are_not_positive_are_refused(value: float) -> None:
 
 
 def test_recipes_know_them_by_name() -> None:
-    assert {"normal": NormalPrior, "fan-in": FanInPrior} == PRIORS
+    for name, family in PRIORS.items():
+        recipe = read_recipe("models", {"prior": {"family": name, "center": "initial"}})
+        model = build_model(recipe, rows=5, features=3, classes=None, network=None, seed=0)
+        assert type(model.prior) is family
+        # … and every argument with a default can be set in a recipe.
+        for argument in (p.name for p in signature(family).parameters.values() if p.kind is p.KEYWORD_ONLY):
+            assert f"prior.{argument}" in vocabulary("models", {"prior.family": name})
+    assert "prior.bias_scale" in vocabulary("models", {"prior.family": "student-t"})
 
 
 # -- laid out over a model --------------------------------------------------------------------------------

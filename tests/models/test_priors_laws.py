@@ -7,7 +7,18 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution, Normal
 
-from bayeshyper.models import FanInPrior, FlatNormal, NormalPrior, Prior
+from bayeshyper.models import (
+    FanInPrior,
+    FlatNormal,
+    HierarchicalPrior,
+    HorseshoePrior,
+    LaplacePrior,
+    LearnedPrior,
+    NormalPrior,
+    Prior,
+    ScaleMixturePrior,
+    StudentTPrior,
+)
 from bayeshyper.testing import PriorTestCase
 
 
@@ -19,6 +30,55 @@ class TestNormal(PriorTestCase):
 class TestFanIn(PriorTestCase):
     def make(self) -> Prior:
         return FanInPrior()
+
+
+class TestLaplace(PriorTestCase):
+    tolerance = 1e-10
+
+    def make(self) -> Prior:
+        return LaplacePrior(gain=0.7)
+
+
+class TestStudentT(PriorTestCase):
+    tolerance = 1e-10
+
+    def make(self) -> Prior:
+        return StudentTPrior(df=3.0, bias_scale=0.2)
+
+
+class TestCauchy(PriorTestCase):
+    tolerance = 1e-10
+
+    def make(self) -> Prior:
+        return StudentTPrior(df=1.0)
+
+
+class TestScaleMixture(PriorTestCase):
+    tolerance = 1e-10
+
+    def make(self) -> Prior:
+        return ScaleMixturePrior(share=0.3, wide=1.2, narrow=0.01)
+
+
+class TestHorseshoe(PriorTestCase):
+    tolerance = 1e-10
+
+    def make(self) -> Prior:
+        return HorseshoePrior(scale=0.3)
+
+
+class TestHierarchical(PriorTestCase):
+    tolerance = 1e-10
+
+    def make(self) -> Prior:
+        return HierarchicalPrior(spread=0.8)
+
+
+class TestLearned(PriorTestCase):
+    tolerance = 1e-10
+
+    def make(self) -> Prior:
+        return LearnedPrior()
 
 
 class UnfusedNormal(Prior):
@@ -76,7 +136,7 @@ class Detached(FanInPrior):
 
 
 class WrongExpectation(UnfusedNormal):
-    def expectation(self, mean: Tensor, spread: Tensor) -> Tensor:
+    def expectation(self, u: Tensor, mean: Tensor, spread: Tensor) -> Tensor:
         return self.standard().log_prob(mean)  # without the spread
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, Literal, TypedDict
 
 import torch
 from pyro.distributions import TorchDistribution
@@ -16,10 +16,19 @@ from bayeshyper.models.spec import WeightPiece, WeightSpec
 
 from .flat import FlatLocationScale, FlatNormal, log_normalizer_of
 
-__all__ = ["Prior"]
+__all__ = ["Placement", "Prior"]
 
 Center = Literal["initial"] | Mapping[str, Tensor] | None
 Scale = float | Mapping[str, Tensor] | None
+
+
+class Placement(TypedDict, total=False):
+    """Where a prior stands and how wide it is: the arguments of `Prior`, which explains them."""
+
+    gain: float
+    bias_scale: float
+    scale: Scale
+    center: Center
 
 
 class Prior(nn.Module):
@@ -92,12 +101,17 @@ class Prior(nn.Module):
             f"{type(self).__name__} must define standard(), the law of (θ − loc)/scale."
         )
 
-    def expectation(self, mean: Tensor, spread: Tensor) -> Tensor | None:
-        """E[log f(u)] for u ~ N(mean, spread²), entry by entry; None for a law without a closed form of it.
+    def expectation(self, u: Tensor, mean: Tensor, spread: Tensor) -> Tensor:
+        """E[log f(u)] for u ~ N(mean, spread²), entry by entry; here log f at the draw, which is unbiased.
 
-        Training then has less noise. Without it, log f is taken at the weights that were drawn.
+        A family that has it in closed form trains with less noise.
+
+        Args:
+            u: Standardised weights that were drawn, ``(G, R, W)``.
+            mean: Their means given z, ``(G, R, W)``.
+            spread: Their standard deviations given z, ``(G, 1, W)``.
         """
-        return None
+        return self.standard().log_prob(u)
 
     def piece_scale(self, piece: WeightPiece) -> float:
         """The scale of one tensor's entries: ``gain/√fan_in`` for weights, ``bias_scale`` for biases."""

@@ -13,7 +13,7 @@ from torch.distributions import Distribution, constraints
 __all__ = ["FlatLocationScale", "FlatNormal", "log_normalizer_of"]
 
 Shape = torch.Size | list[int] | tuple[int, ...]
-Expectation = Callable[[Tensor, Tensor], Tensor | None]
+Expectation = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
 
@@ -85,8 +85,8 @@ class FlatLocationScale(TorchDistribution):
 
         log p(θ) = Σ_weights [log f(u_i) − log s_i] + Σ_latents log N(θ_i; loc_i, s_i²)
 
-    Where the value carries its law given z, weights and latents are scored in expectation over the output
-    noise ε, as `FlatNormal` does; weights whose law has no closed form for that, at the value itself.
+    Where the value carries its law given z, latents are scored in expectation over the output noise ε, as
+    `FlatNormal` does, and weights by ``expectation``.
 
     Args:
         loc: ``(D,)``.
@@ -94,7 +94,8 @@ class FlatLocationScale(TorchDistribution):
         standard: The law f of a standardised weight, with scalar events.
         batch_shape: Of weight vectors.
         latents: How many of the D, at the end, are Normal latents.
-        expectation: (m, σ) → E[log f(u)] for u ~ N(m, σ²), entry by entry, or None.
+        expectation: (u, m, σ) → E[log f(u)] for u ~ N(m, σ²), or an unbiased estimate of it, entry by entry;
+            None takes log f at the draw u itself.
         log_normalizer: Σ log(√(2π) s_i), if it is known.
 
     Example:
@@ -147,14 +148,18 @@ class FlatLocationScale(TorchDistribution):
         conditional = getattr(value, "conditional", None)
         weights, latents = self._cut((value - self.loc) / self.scale)
         if conditional is None:
-            total = self.standard.log_prob(weights).sum(-1) - 0.5 * latents.square().sum(-1)
+            scores = self.standard.log_prob(weights)
+            squares = latents.square()
         else:
             means, mean = self._cut((conditional.mean - self.loc) / self.scale)
             spreads, spread = self._cut(conditional.scale / self.scale)
-            squares = mean.square().sum(-1) + spread.square().sum(-1)
-            closed = None if self.expectation is None else self.expectation(means, spreads)
-            scores = self.standard.log_prob(weights) if closed is None else closed
-            total = (scores.sum(-1).flatten() - 0.5 * squares.flatten()).reshape(value.shape[:-1])
+            weights = weights.reshape(means.shape)
+            if self.expectation is None:
+                scores = self.standard.log_prob(weights)
+            else:
+                scores = self.expectation(weights, means, spreads)
+            squares = mean.square() + spread.square()
+        total = (scores.sum(-1) - 0.5 * squares.sum(-1)).reshape(value.shape[:-1])
         # Of the normaliser, the weights have their own law's part within f.
         count = value.shape[-1] - self.latents
         result: Tensor = total - (self.log_normalizer - HALF_LOG_2PI * count).to(value.dtype)
