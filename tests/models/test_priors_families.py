@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import numpy as np
@@ -113,9 +114,7 @@ def expected_by_quadrature(prior: Prior, mean: float, spread: float) -> float:
 
     reach = 9 * spread
     pieces = sorted({mean - reach, mean + reach, *([0.0] if abs(mean) < reach else [])})
-    return sum(
-        integrate.quad(weighted, *ends, limit=400)[0] for ends in zip(pieces, pieces[1:], strict=False)
-    )
+    return sum(integrate.quad(weighted, *ends, limit=400)[0] for ends in itertools.pairwise(pieces))
 
 
 @pytest.mark.parametrize(("mean", "spread"), [(0.0, 0.3), (0.2, 0.1), (-1.5, 0.7), (3.0, 1e-3)])
