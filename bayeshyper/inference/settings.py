@@ -133,7 +133,8 @@ class SVISettings:
             ``warm_start.natural_limit``, some that are trained but not Bayesian, a prior that is not Normal
             with given scales, a network that ``vmap`` cannot run, or too few rows to hold any out. None keeps
             to this one.
-        local_reparameterization: Sample the outputs of Linears instead of their weights, where exact.
+        local_reparameterization: Give every row noise of its own where that is exact: sample the outputs of
+            Linears instead of their weights, and flip the signs of convolutions' noise (Flipout).
 
     Example:
         >>> SVISettings(optimizer=OptimizerSettings(steps=10)).steps_for(1000)

@@ -122,7 +122,7 @@ class BayesianModel(nn.Module):
 
         Args:
             weights: ``(D,)``, ``(S, D)``, or ``(…, 1, D)`` with the data plate's place kept, as in Pyro.
-                A draw of the guide carries its law given z, and is then run with local reparameterisation.
+                A draw of the guide carries its law given z; each row then has noise of its own where it may.
             x: ``(N, …)``.
 
         Returns:

@@ -7,6 +7,7 @@ from torch import Tensor
 from torch.func import grad, vmap
 
 from .bayesian import BayesianModel
+from .fused import Unfused
 from .stack import Affine, LinearStack
 
 __all__ = ["row_gradients"]
@@ -38,7 +39,8 @@ def row_gradients(model: BayesianModel, weights: Tensor, x: Tensor, y: Tensor) -
         return model.predictive(one, row.unsqueeze(0)).log_prob(target.unsqueeze(0)).squeeze()
 
     per_row = vmap(grad(log_likelihood), in_dims=(None, 0, 0), randomness="different")
-    result: Tensor = vmap(per_row, in_dims=(0, None, 0), randomness="different")(weights, x, y)
+    with Unfused():
+        result: Tensor = vmap(per_row, in_dims=(0, None, 0), randomness="different")(weights, x, y)
     return result
 
 

@@ -4,20 +4,28 @@ from __future__ import annotations
 
 import copy
 import fnmatch
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Self
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call, vmap
+from torch.func import functional_call, grad, vmap
 
 from bayeshyper.threads import OwnLock
 
-from .local import Conditional, LinearCall, LocalReparameterization, find_linear_calls
+from .fused import Unfused
+from .layers import Layers, find_layers
+from .local import Conditional
+from .rownoise import RowNoise
 from .spec import WeightSpec
 from .stack import LinearStack
 
 __all__ = ["Target"]
+
+# Where no gradient is wanted, as many draws are run at once as have this many numbers in their largest layer.
+HELD_NUMBERS = 2**23
+
+Tensors = dict[str, Tensor]
 
 
 class Target(nn.Module):
@@ -49,8 +57,10 @@ class Target(nn.Module):
         for name in chosen:  # read from the weight vector: never trained in place
             parameters[name].requires_grad_(False)
         self.stack = LinearStack.of(self.network, self.spec)
-        self._linear_calls: list[LinearCall] | None = None
-        self._vectorizes = True
+        # What is found out on the first batch: which layers take row noise, and what vmap can run.
+        self._layers: Layers | None = None
+        self._maps: bool | None = None
+        self._slopes: bool | None = None
         self._swapping = OwnLock()
 
     def initial(self) -> dict[str, Tensor]:
@@ -69,24 +79,22 @@ class Target(nn.Module):
             ``(S, N, …)``.
         """
         # One draw alone is run as the network itself, to the last bit.
-        if self.stack is not None and x.dim() == 2 and len(weights) > 1:
+        if len(weights) == 1:
+            with self._swapping:
+                return self._call(_at(0, self.spec.unflatten(weights)), x).unsqueeze(0)
+        if self.stack is not None and x.dim() == 2:
             return self.stack(weights, x)
-        tensors = self.spec.unflatten(weights)
         with self._swapping:
-            self._probe(x)
-            if len(weights) > 1 and self._vectorizes:
-                outputs: Tensor = vmap(self._call, in_dims=(0, None), randomness="different")(tensors, x)
-                return outputs
-            rows = range(len(weights))
-            return torch.stack(
-                [self._call({name: tensor[i] for name, tensor in tensors.items()}, x) for i in rows]
-            )
+            return self._each_draw(lambda tensors: self._call(tensors, x), x, self.spec.unflatten(weights))
 
     def forward_local(self, weights: Tensor, conditional: Conditional, x: Tensor) -> Tensor:
-        """`forward`, with the output noise of qualifying Linears sampled at their outputs.
+        """`forward`, with every row's own output noise in the layers that allow it (`find_layers`).
+
+        Linears called once on ``(N, F)`` have their outputs sampled, other Linears and convolutions their
+        noise's signs flipped; the rest uses the sampled weights.
 
         Args:
-            weights: ``(G·R, D)``, the draw itself; used for every tensor that does not qualify.
+            weights: ``(G·R, D)``, the draw itself.
             conditional: Its law given z, ``(G, R, D)``; the first ``spec.size`` columns are the network's.
             x: ``(N, …)``.
 
@@ -95,65 +103,32 @@ class Target(nn.Module):
         """
         if self.stack is not None and x.dim() == 2:
             return self.stack.local(conditional, x)
-        calls = self.linear_calls(x)
-        if not calls:
+        layers = self.layers(x)
+        if not layers:
             sampled: Tensor = self(weights, x)
             return sampled
-        groups, draws = conditional.mean.shape[:2]
-        size = self.spec.size
-        local = [name for call in calls for name in (call.weight, call.bias) if name is not None]
-        sampled_names = [name for name in self.spec.names if name not in local]
-        tensors = self.spec.unflatten(conditional.mean[..., :size], local)
-        if sampled_names:
-            tensors |= self.spec.unflatten(weights.unflatten(0, (groups, draws)), sampled_names)
-        variances = self.spec.unflatten(conditional.scale[:, 0, :size].square(), local)
-        noise = [
-            torch.randn(
-                (groups * draws, call.out_features, len(x)),
-                generator=conditional.generator,
-                dtype=weights.dtype,  # x may hold integers
-                device=weights.device,
-            ).mT
-            for call in calls
-        ]
-        # One group: its variances are the same for all draws, and are multiplied with x once.
-        per_draw = None if groups == 1 else 0
-        variances = {
-            name: variance[0] if groups == 1 else variance.repeat_interleave(draws, dim=0)
-            for name, variance in variances.items()
-        }
+        noise = RowNoise(layers, self.spec, weights, conditional, len(x))
 
-        def one(
-            tensors: dict[str, Tensor], noise: list[Tensor], variances: dict[str, Tensor], x: Tensor
-        ) -> Tensor:
-            layers = {
-                id(tensors[call.weight]): (
-                    variances[call.weight],
-                    None if call.bias is None else variances[call.bias],
-                    eps,
-                )
-                for call, eps in zip(calls, noise, strict=True)
-            }
-            with LocalReparameterization(layers):
+        def one(tensors: Tensors, drawn: Tensors, variances: Tensors) -> Tensor:
+            with noise.of(tensors, drawn, variances):
                 return self._call(tensors, x)
 
-        over_draws = vmap(one, in_dims=(0, 0, per_draw, None), randomness="different")
         with self._swapping:
-            outputs: Tensor = over_draws(
-                {name: tensor.flatten(0, 1) for name, tensor in tensors.items()}, noise, variances, x
-            )
-        return outputs
+            return self._each_draw(one, x, noise.tensors, noise.drawn, noise.variances)
 
-    def linear_calls(self, x: Tensor) -> list[LinearCall]:
-        """The Linears whose outputs may be sampled instead of their weights; found on the first batch."""
+    def layers(self, x: Tensor) -> Layers:
+        """The layers whose rows may have noise of their own; found on the first batch."""
         with self._swapping:
-            return self._probe(x)
+            if self._layers is None:
+                self._layers = find_layers(self.network, x, self.initial())
+            return self._layers
 
     def vectorizes(self, x: Tensor) -> bool:
-        """Whether vmap can run the network; found, as `linear_calls` is, on the first batch."""
+        """Whether vmap can run the network and its gradient; found, as `layers` are, on the first batch."""
         with self._swapping:
-            self._probe(x)
-            return self._vectorizes
+            if self._slopes is None:
+                self._slopes = self._runs(grad(lambda tensors, x: self._unfused(tensors, x).sum()), x)
+            return self._slopes
 
     def train(self, mode: bool = True) -> Self:
         """The network stays in evaluation mode: what is random about it is the posterior's to say."""
@@ -161,24 +136,47 @@ class Target(nn.Module):
         self.network.eval()
         return self
 
-    def _probe(self, x: Tensor) -> list[LinearCall]:
-        """Look once at how the network uses its weights, and whether vmap can run it at all."""
-        if self._linear_calls is None:
-            probe = x[:2]
-            calls = find_linear_calls(self.network, probe, self.spec.names)
-            twice = {name: torch.stack([tensor, tensor]) for name, tensor in self.initial().items()}
-            try:
-                with torch.no_grad():
-                    vmap(self._call, in_dims=(0, None), randomness="different")(twice, probe)
-                self._vectorizes = True
-            except RuntimeError:  # no batching rule: torch's fused LSTM, say; then draws run one by one
-                self._vectorizes, calls = False, []
-            self._linear_calls = calls
-        return self._linear_calls
+    def _each_draw(self, run: Callable[..., Tensor], x: Tensor, *tensors: Tensors) -> Tensor:
+        """Run every draw's tensors ``(S, …)``: by vmap, or where it has no rule one after the other.
 
-    def _call(self, tensors: Mapping[str, Tensor], x: Tensor) -> Tensor:
-        output: Tensor = functional_call(self.network, dict(tensors), (x,))
+        Under vmap what comes before the first Bayesian tensor is computed once for all draws; where no
+        gradient is wanted, once for each chunk of as many draws as memory allows.
+        """
+        if self._maps is None:
+            self._maps = self._runs(self._unfused, x)
+        if not self._maps:
+            draws = range(len(next(iter(tensors[0].values()))))
+            return torch.stack([run(*(_at(draw, each) for each in tensors)) for draw in draws])
+        chunk = None if torch.is_grad_enabled() else max(1, HELD_NUMBERS // (self.layers(x).widest * len(x)))
+
+        def unfused(*one: Tensors) -> Tensor:
+            with Unfused():
+                return run(*one)
+
+        outputs: Tensor = vmap(unfused, randomness="different", chunk_size=chunk)(*tensors)
+        return outputs
+
+    def _runs(self, function: Callable[[Tensors, Tensor], object], x: Tensor) -> bool:
+        """Whether vmap can run a function of two draws' tensors and two rows."""
+        twice = {name: torch.stack([tensor, tensor]) for name, tensor in self.initial().items()}
+        try:
+            with torch.no_grad():
+                vmap(function, in_dims=(0, None), randomness="different")(twice, x[:2])
+        except RuntimeError:  # no batching rule, or a branch that depends on a value
+            return False
+        return True
+
+    def _unfused(self, tensors: Tensors, x: Tensor) -> Tensor:
+        with Unfused():
+            return self._call(tensors, x)
+
+    def _call(self, tensors: Tensors, x: Tensor) -> Tensor:
+        output: Tensor = functional_call(self.network, tensors, (x,))
         return output
+
+
+def _at(draw: int, tensors: Tensors) -> Tensors:
+    return {name: tensor[draw] for name, tensor in tensors.items()}
 
 
 def _matching(parameters: Mapping[str, Tensor], globs: Sequence[str]) -> list[str]:

@@ -11,94 +11,22 @@ from torch.nn import functional as F
 from torch.nn.utils.parametrizations import weight_norm
 
 from bayeshyper.models import MLP, Conditional, Target
-from bayeshyper.models.local import LocalReparameterization, find_linear_calls
-
-# How many standard errors a Monte-Carlo estimate may be off: with some hundred comparisons in this file,
-# a right answer fails once in about 10^4 runs of new seeds, and the seeds are fixed.
-LIMIT = 5.0
-
-
-def conditional_for(target: Target, groups: int = 1, draws: int = 1, noise: float = 0.3) -> Conditional:
-    """A law of its own per group, the same for all draws of the group, in float64."""
-    mean = torch.randn(groups, 1, target.spec.size, dtype=torch.float64).expand(-1, draws, -1)
-    scale = noise * (0.5 + torch.rand(groups, 1, target.spec.size, dtype=torch.float64))
-    return Conditional(mean, scale)
-
-
-def weights_from(law: Conditional) -> Tensor:
-    return (law.mean + law.scale * torch.randn_like(law.mean)).flatten(0, 1)
-
-
-def assert_same_law(one: Tensor, other: Tensor) -> None:
-    """Means and variances over the first dimension agree within their Monte-Carlo errors."""
-
-    def estimates(sample: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        n = len(sample)
-        centred = sample - sample.mean(0)
-        variance = centred.square().mean(0)
-        fourth = centred.pow(4).mean(0)
-        # squared standard errors of a mean and of a variance
-        return sample.mean(0), variance / n, variance, (fourth - variance.square()) / n
-
-    (m1, em1, v1, ev1), (m2, em2, v2, ev2) = estimates(one), estimates(other)
-    assert ((m1 - m2).abs() <= LIMIT * (em1 + em2).sqrt() + 1e-12).all()
-    assert ((v1 - v2).abs() <= LIMIT * (ev1 + ev2).sqrt() + 1e-12).all()
-
+from bayeshyper.models.layers import find_layers
+from bayeshyper.models.local import LocalReparameterization
+from tests.models.laws import (
+    LIMIT,
+    Flattened,
+    Pooled,
+    Reused,
+    Shared,
+    SharedBias,
+    Stepwise,
+    assert_same_law,
+    conditional_for,
+    weights_from,
+)
 
 # -- what qualifies ---------------------------------------------------------------------------------------
-
-
-class Reused(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.again = nn.Linear(3, 3)
-        self.last = nn.Linear(3, 1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        output: Tensor = self.last(self.again(torch.tanh(self.again(x))))
-        return output
-
-
-class Shared(nn.Module):
-    """Two Linears with one matrix."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.one, self.two = nn.Linear(3, 3), nn.Linear(3, 3)
-        self.two.weight = self.one.weight
-
-    def forward(self, x: Tensor) -> Tensor:
-        output: Tensor = self.two(torch.tanh(self.one(x)))
-        return output
-
-
-class SharedBias(Shared):
-    """Two Linears with one bias."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.two = nn.Linear(3, 3)
-        self.two.bias = self.one.bias
-
-
-class Pooled(nn.Module):
-    """One Linear over the positions of a sequence ``(N, T, 3)``, whose outputs are averaged."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.each = nn.Linear(3, 1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        output: Tensor = self.each(x).mean(1)
-        return output
-
-
-class Flattened(Pooled):
-    """The same function; the Linear sees ``(N·T, 3)``, and its rows are not the data's."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        output: Tensor = self.each(x.flatten(0, 1)).reshape(len(x), -1, 1).mean(1)
-        return output
 
 
 class Autoencoder(nn.Module):
@@ -135,20 +63,6 @@ class Recurrent(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         output: Tensor = self.cell(x)[0][:, -1]
         return output
-
-
-class Stepwise(nn.Module):
-    """A recurrent network written by hand: its Linears see 2-D inputs, once per step."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.into, self.on = nn.Linear(3, 2), nn.Linear(2, 2)
-
-    def forward(self, x: Tensor) -> Tensor:
-        h = torch.zeros(len(x), 2, dtype=x.dtype)
-        for step in range(x.shape[1]):
-            h = torch.tanh(self.into(x[:, step]) + self.on(h))
-        return h
 
 
 class Attention(nn.Module):
@@ -205,7 +119,7 @@ NOT_QUALIFYING = [
 
 
 def qualifying(network: nn.Module, x: Tensor) -> list[str]:
-    return [c.weight for c in find_linear_calls(network, x[:2], [n for n, _ in network.named_parameters()])]
+    return [layer.weight for layer in find_layers(network, x, dict(network.named_parameters())).local]
 
 
 @pytest.mark.parametrize(("kind", "x", "names"), QUALIFYING)
@@ -221,8 +135,10 @@ def test_what_shares_its_weight_does_not_qualify(kind: Callable[[], nn.Module], 
 
 
 def test_a_linear_that_is_not_sampled_does_not_qualify() -> None:
-    calls = find_linear_calls(MLP(3, 1), ROWS[:2], ["layers.0.bias", "layers.2.weight"])
-    assert [(call.weight, call.bias) for call in calls] == [("layers.2.weight", None)]
+    network = MLP(3, 1)
+    sampled = {name: network.get_parameter(name) for name in ("layers.0.bias", "layers.2.weight")}
+    found = find_layers(network, ROWS, sampled)
+    assert [(layer.weight, layer.bias) for layer in found.local] == [("layers.2.weight", None)]
 
 
 # -- the law ----------------------------------------------------------------------------------------------
@@ -354,12 +270,11 @@ def test_gradients_reach_mean_and_scale_and_stay_finite_at_a_zero_row() -> None:
 @pytest.mark.parametrize(
     ("kind", "x"),
     [
-        (Shared, ROWS),
-        (Pooled, SEQUENCES),
         (Flattened, SEQUENCES),
         (ByProduct, ROWS),
         (ByProperty, ROWS),
-        (Stepwise, SEQUENCES),
+        (Recurrent, SEQUENCES),
+        (Attention, SEQUENCES),
     ],
 )
 def test_where_nothing_qualifies_the_sampled_weights_are_used(

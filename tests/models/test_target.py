@@ -166,7 +166,7 @@ def test_the_network_stays_in_evaluation_mode_and_its_running_statistics_as_they
     target = Target(network)
     target.train()
     before = state_bytes(target)
-    target.linear_calls(torch.randn(6, 3))
+    target.layers(torch.randn(6, 3))
     target(torch.randn(2, target.spec.size), torch.randn(6, 3))
     assert state_bytes(target) == before
     assert not any(module.training for module in target.network.modules())
