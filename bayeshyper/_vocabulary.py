@@ -15,8 +15,13 @@ __all__ = ["DEFAULTS", "Kind", "choices", "expected", "fits", "leaves", "unknown
 
 Kind = Literal["models", "inference"]
 
-# What a model recipe that leaves these out means.
-DEFAULTS = {"target.network": "mlp", "prior.family": "fan-in", "likelihood.family": "auto"}
+# What a recipe that leaves these out means.
+DEFAULTS = {
+    "target.network": "mlp",
+    "prior.family": "fan-in",
+    "likelihood.family": "auto",
+    "entropy": "linearized",
+}
 
 
 def leaves(table: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -29,10 +34,12 @@ def leaves(table: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, An
 
 
 def choices(kind: Kind) -> dict[str, Any]:
-    """The keys that say which class a table of a model recipe sets up."""
-    if kind == "inference":
-        return {}
+    """The keys that say which class a table of a recipe sets up."""
     # Here and below: imported when first needed, so that `bayeshyper --help` need not wait for torch.
+    if kind == "inference":
+        from bayeshyper.inference import ENTROPIES
+
+        return {"entropy": Literal[tuple(ENTROPIES)]}
     from bayeshyper.models import LIKELIHOODS, NETWORKS, PRIORS
 
     return {
@@ -45,9 +52,13 @@ def choices(kind: Kind) -> dict[str, Any]:
 def vocabulary(kind: Kind, chosen: Mapping[str, Any]) -> dict[str, Any]:
     """Dotted key → type hint, for the classes that a recipe has chosen."""
     if kind == "inference":
-        from bayeshyper.inference import SVISettings
+        from bayeshyper.inference import ENTROPIES, SVISettings
 
-        return _fields(SVISettings)
+        known = {**_fields(SVISettings), **choices(kind)}
+        del known["entropy_options"]  # a table, whose keys are those of the estimator chosen
+        estimator = ENTROPIES.get(str(chosen.get("entropy", DEFAULTS["entropy"])))
+        options = {} if estimator is None else _arguments(estimator)
+        return known | {f"entropy_options.{key}": hint for key, hint in options.items()}
     from bayeshyper.hypernets import HypernetworkSettings
     from bayeshyper.models import LIKELIHOODS, NETWORKS, PRIORS
 

@@ -84,7 +84,7 @@ def build_guide(
     return ImplicitGuide(
         model,
         hypernetwork,
-        entropy=ENTROPIES[settings.entropy],
+        entropy=ENTROPIES[settings.entropy](hypernetwork, **settings.entropy_options),
         local=settings.local_reparameterization,
     )
 

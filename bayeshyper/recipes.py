@@ -134,7 +134,10 @@ def apply_overrides(
     """
     changed = copy.deepcopy(dict(model)), copy.deepcopy(dict(inference))
     before, wanted = dict(leaves(model)), dict(leaves(overrides))
-    known = {**vocabulary("models", {**before, **wanted}), **vocabulary("inference", {})}
+    known = {
+        **vocabulary("models", {**before, **wanted}),
+        **vocabulary("inference", {**dict(leaves(inference)), **wanted}),
+    }
     del known["inference"]  # it says which recipe the other one is, and that has been read by now
     for key in wanted:
         if key not in known:
@@ -142,6 +145,8 @@ def apply_overrides(
     for key in choices("models"):
         if key in wanted and wanted[key] != before.get(key, DEFAULTS[key]):
             changed[0][key.split(".")[0]] = {}  # another prior, say, has other arguments
+    if wanted.get("entropy", before_too := inference.get("entropy", DEFAULTS["entropy"])) != before_too:
+        changed[1].pop("entropy_options", None)
     for key, value in wanted.items():
         *parents, leaf = key.split(".")
         table: Recipe = changed[0 if key.split(".")[0] in _MODEL_TABLES else 1]

@@ -180,3 +180,21 @@ def test_the_value_of_an_override_is_toml_or_else_text(text: str, value: Any) ->
 def test_an_override_without_key_or_equals_sign_is_refused(text: str) -> None:
     with pytest.raises(RecipeError, match=r"key=value, such as optimizer\.steps=500"):
         parse_override(text)
+
+
+def test_an_estimators_options_are_keys_of_the_estimator_that_is_chosen() -> None:
+    check_recipe("inference", {"entropy": "hierarchical", "entropy_options": {"inner": 4}})
+    with pytest.raises(RecipeError, match=r"entropy_options\.inner"):
+        check_recipe("inference", {"entropy_options": {"inner": 4}})  # the linearised entropy has none
+    with pytest.raises(RecipeError, match="a whole number"):
+        check_recipe("inference", {"entropy": "hierarchical", "entropy_options": {"inner": 0.5}})
+    with pytest.raises(RecipeError, match="one of linearized"):
+        check_recipe("inference", {"entropy": "exact"})
+    chosen = settings("entropy=semi-implicit", "entropy_options.inner=8")
+    _, inference = apply_overrides({}, {}, chosen)
+    assert inference == {"entropy": "semi-implicit", "entropy_options": {"inner": 8}}
+    # Another estimator has other options: those of the one before go with it.
+    _, changed = apply_overrides({}, inference, {"entropy": "stein"})
+    assert changed == {"entropy": "stein"}
+    _, kept = apply_overrides({}, inference, {"optimizer.steps": 5})
+    assert kept["entropy_options"] == {"inner": 8}

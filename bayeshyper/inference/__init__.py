@@ -2,8 +2,8 @@
 
 from .channel import LatentChannel
 from .density import InformationBounds, information_bounds, log_density
-from .draw import EntropyEstimator, ImplicitDraw
-from .entropies import ENTROPIES, linearized_entropy
+from .draw import ImplicitDraw
+from .entropies import ENTROPIES, Entropy, EntropyEstimator, linearized_entropy
 from .guide import ImplicitGuide
 from .history import History
 from .natural import NaturalGaussian
@@ -24,6 +24,7 @@ __all__ = [
     "ENTROPIES",
     "CalibrationSettings",
     "ElboTerms",
+    "Entropy",
     "EntropyEstimator",
     "History",
     "ImplicitDraw",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 
 import pyro.poutine as poutine
 import torch
@@ -11,13 +10,14 @@ from pyro.distributions import TorchDistribution
 from torch import Tensor
 from torch.distributions import constraints
 
-from bayeshyper.hypernets import Hypernetwork, WeightDraw
+from bayeshyper.hypernets import Hypernetwork
 from bayeshyper.models import Conditional
 
-__all__ = ["EntropyEstimator", "ImplicitDraw"]
+from .entropies import EntropyEstimator
+
+__all__ = ["ImplicitDraw"]
 
 Shape = torch.Size | list[int] | tuple[int, ...]
-EntropyEstimator = Callable[[Hypernetwork, WeightDraw], Tensor]
 
 
 class ImplicitDraw(TorchDistribution):

@@ -11,11 +11,11 @@ from pyro import poutine
 from pyro.poutine.runtime import am_i_wrapped, effectful
 from torch import Tensor, nn
 
-from bayeshyper.hypernets import Hypernetwork
+from bayeshyper.hypernets import Hypernetwork, WeightDraw
 from bayeshyper.models import BayesianModel
 
-from .draw import EntropyEstimator, ImplicitDraw
-from .entropies import linearized_entropy
+from .draw import ImplicitDraw
+from .entropies import Entropy, EntropyEstimator, LinearizedEntropy
 
 __all__ = ["ImplicitGuide"]
 
@@ -26,7 +26,8 @@ class ImplicitGuide(nn.Module):
     Args:
         model: The model whose site ``"weights"`` it guides; its particles and KL weight hold here too.
         hypernetwork: What the weights are drawn from; its D must be the model's.
-        entropy: How a draw's entropy is estimated.
+        entropy: How a draw's entropy is estimated; `LinearizedEntropy` where none is given. What an estimator
+            learns is trained with the guide.
         local: Whether the likelihood may use local reparameterisation.
 
     Attributes:
@@ -49,7 +50,7 @@ class ImplicitGuide(nn.Module):
         model: BayesianModel,
         hypernetwork: Hypernetwork,
         *,
-        entropy: EntropyEstimator = linearized_entropy,
+        entropy: EntropyEstimator | None = None,
         local: bool = True,
     ) -> None:
         super().__init__()
@@ -60,7 +61,7 @@ class ImplicitGuide(nn.Module):
         # Not a submodule: the model's parameters are not the guide's.
         object.__setattr__(self, "model", model)
         self.hypernetwork = hypernetwork
-        self.entropy = entropy
+        self.entropy = LinearizedEntropy(hypernetwork) if entropy is None else entropy
         self.local = local
         self.generator: torch.Generator | None = None
 
@@ -72,11 +73,29 @@ class ImplicitGuide(nn.Module):
         announce_parameters("model", self.model)
         return self.draw()
 
-    def draw(self) -> dict[str, Tensor]:
-        """Draw the site ``"weights"``; for those who train the parameters themselves."""
-        draw = ImplicitDraw(self.hypernetwork, self.entropy, generator=self.generator, local=self.local)
+    def draw(self, *, pointwise: bool = False) -> dict[str, Tensor]:
+        """Draw the site ``"weights"``; for those who train the parameters themselves.
+
+        Args:
+            pointwise: Score each draw by the log density at it, which importance weights need, and not by an
+                estimate of the entropy, of which the mean alone is right; and sample the weights, since the
+                outputs' noise of local reparameterisation is not what has that density.
+
+        Raises:
+            ValueError: A pointwise draw, where the entropy's estimator knows no density.
+        """
+        score, local = self.entropy, self.local
+        if pointwise:
+            score, local = self._surprise, False
+        draw = ImplicitDraw(self.hypernetwork, score, generator=self.generator, local=local)
         with self.model.particle_plate(), poutine.scale(scale=self.model.kl_weight):
             return {"weights": pyro.sample("weights", draw)}
+
+    def _surprise(self, hypernetwork: Hypernetwork, draw: WeightDraw) -> Tensor:
+        """−log q(θ) at each draw."""
+        if not isinstance(self.entropy, Entropy):
+            raise ValueError("Got a plain function as the entropy, expected an Entropy that knows densities.")
+        return -self.entropy.log_density(hypernetwork, draw).to(draw.weights.dtype)
 
 
 def announce_parameters(prefix: str, module: nn.Module) -> None:

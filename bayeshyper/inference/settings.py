@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
-from .entropies import ENTROPIES
+from .entropies import ENTROPIES, options_of
 
 __all__ = [
     "CalibrationSettings",
@@ -125,7 +126,8 @@ class SVISettings:
 
     Args:
         objective: What is maximised; ``"elbo"``.
-        entropy: How the entropy of the posterior is estimated; ``"linearized"``.
+        entropy: How the entropy of the posterior is estimated: ``"linearized"``, or another of `ENTROPIES`.
+        entropy_options: What that estimator is built with, by the names of its own arguments.
         particles: S, weight draws per step and member.
         members: Independent restarts, mixed into one posterior with equal weights.
         batch_size: B, rows per step.
@@ -143,6 +145,7 @@ class SVISettings:
 
     objective: str = "elbo"
     entropy: str = "linearized"
+    entropy_options: Mapping[str, Any] = field(default_factory=dict)
     particles: int = 4
     members: int = 1
     batch_size: int = 256
@@ -194,6 +197,13 @@ class SVISettings:
                 raise ValueError(f"Got {name} = {value}, expected a share from 0 up to, but not, 1.")
         if self.entropy not in ENTROPIES:
             raise ValueError(f"Got entropy {self.entropy!r}, expected one of {', '.join(ENTROPIES)}.")
+        options = options_of(ENTROPIES[self.entropy])
+        for name in self.entropy_options:
+            if name not in options:
+                raise ValueError(
+                    f"Got entropy_options.{name}, expected {', '.join(options) or 'none'} for the entropy "
+                    f"{self.entropy!r}."
+                )
         if self.objective != "elbo":
             raise ValueError(f"Got objective {self.objective!r}, expected 'elbo'.")
 

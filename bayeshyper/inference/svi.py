@@ -75,6 +75,7 @@ def fit(
     hypernetwork = guide.hypernetwork
     generator = torch.Generator(device=x.device).manual_seed(seed)
     guide.generator = generator
+    guide.train()
     model.particles = settings.particles * hypernetwork.members
     history, looks = History(), _Looks(guide, model)
     start, before = Start(1.0), 0
@@ -102,7 +103,7 @@ def fit(
             optimizer.zero_grad()
             # Per datum and member: the plate averages over members, whose gradients are clipped one by one.
             (terms.loss * (hypernetwork.members / model.num_data)).backward()
-            clip_gradients(hypernetwork.parameters(), settings.optimizer.clip, step)
+            clip_gradients(guide.parameters(), settings.optimizer.clip, step)
             optimizer.step()
             since_look.append(terms.elbo() / model.num_data)
             if step % settings.stopping.evaluate_every and step != steps:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import torch
@@ -10,10 +9,14 @@ from torch import Tensor
 
 from bayeshyper.hypernets import Hypernetwork, WeightDraw
 
-__all__ = ["linearized_entropy", "linearized_information"]
+from .estimator import Entropy, conditional_log_density
+from .overlap import Overlap
+from .tangent import Tangent, jacobian_of
+
+__all__ = ["LinearizedEntropy", "linearized_entropy", "linearized_information"]
 
 
-def linearized_entropy(hypernetwork: Hypernetwork, draw: WeightDraw) -> Tensor:
+class LinearizedEntropy(Entropy):
     """Entropy of q with the trunk replaced by its tangent at each draw's z (LIVI, arXiv 2310.06643).
 
         H ≈ D/2·log 2πe + Σ_i log(s_i σ_i) + E_z ½ logdet(I_d + Jᵀ M J),   M = AᵀΣ⁻¹A
@@ -21,29 +24,40 @@ def linearized_entropy(hypernetwork: Hypernetwork, draw: WeightDraw) -> Tensor:
     Exact where φ is affine; too large where the trunk folds (two z give nearly the same weights), which
     the audit sees. Costs O(D k²) once per step, whatever the number of draws.
 
-    Args:
-        hypernetwork: The posterior.
-        draw: Draws of all members, with their Jacobians.
-
-    Returns:
-        ``(M, R)`` in nats, one value per draw.
-
     Example:
         >>> from bayeshyper.hypernets import HypernetworkSettings
         >>> mean_field = HypernetworkSettings(noise_dim=0, output_noise=1.0)
         >>> net = Hypernetwork(torch.zeros(1, 2), torch.ones(2), mean_field)
-        >>> round(linearized_entropy(net, net.draw(1)).item(), 4)  # log 2πe: two standard Normals
+        >>> round(LinearizedEntropy(net)(net, net.draw(1)).item(), 4)  # log 2πe: two standard Normals
         2.8379
     """
-    size = hypernetwork.size
-    log_scale = draw.scale.log().sum(-1, dtype=torch.float64)
-    noise_entropy = (0.5 * size * math.log(2 * math.pi * math.e) + log_scale).expand(draw.mean.shape[:2])
-    if hypernetwork.trunk.noise_dim == 0:
-        return noise_entropy.to(draw.mean.dtype)
-    if draw.jacobian is None:
-        raise ValueError("Got a draw without its Jacobian; draw with with_jacobian=True to ask for entropy.")
-    gram = hypernetwork.head.gram(hypernetwork.output_noise.double().pow(-2))
-    return (noise_entropy + linearized_information(gram, draw.jacobian)).to(draw.mean.dtype)
+
+    estimates = "the entropy, with the trunk's tangent for the trunk"
+    direction = "exact where the trunk is affine, above where it folds"
+    cost = "O(D k²)"
+    pointwise = True
+
+    def information(self, hypernetwork: Hypernetwork, draw: WeightDraw) -> Tensor:
+        """½ logdet(I_d + JᵀMJ), ``(M, R)``."""
+        precision = hypernetwork.output_noise.double().pow(-2)
+        return linearized_information(hypernetwork.head.gram(precision), jacobian_of(draw))
+
+    def log_density(self, hypernetwork: Hypernetwork, draw: WeightDraw) -> Tensor:
+        """log q̃(θ) at each draw, ``(M, R)``, by its own tangent (`Tangent`): exact where φ is affine."""
+        density = conditional_log_density(hypernetwork, draw)
+        if hypernetwork.trunk.noise_dim == 0:
+            return density
+        return density + Tangent(Overlap(hypernetwork, draw), draw).log_ratio
+
+
+def linearized_entropy(hypernetwork: Hypernetwork, draw: WeightDraw) -> Tensor:
+    """`LinearizedEntropy` as a function, which needs no building: ``(M, R)`` in nats, one value per draw.
+
+    Args:
+        hypernetwork: The posterior.
+        draw: Draws of all members, with their Jacobians.
+    """
+    return LinearizedEntropy(hypernetwork)(hypernetwork, draw)  # type: ignore[no-any-return]
 
 
 def linearized_information(gram: Tensor, jacobian: Tensor) -> Tensor:

@@ -1,0 +1,52 @@
+"""How likely another noise would have made the same weights: what bounds on the entropy are made of."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from bayeshyper.hypernets import Hypernetwork, WeightDraw
+
+__all__ = ["Overlap"]
+
+
+class Overlap:
+    """log q(θ | z′) − log q(θ | z) for a draw's weights θ, the z they were made with, and any other z′.
+
+    With M = AᵀΣ⁻¹A, n = AᵀΣ⁻¹(σ ∘ ε) and δ = φ(z′) − φ(z),
+
+        log q(θ | z′) − log q(θ | z) = −½‖ε − Σ^-½ A δ‖² + ½‖ε‖² = nᵀδ − ½ δᵀM δ
+
+    so another noise costs O(k²), whatever the number of weights. What θ tells of z is the *statistic*
+    t = AᵀΣ⁻¹(θ − μ)/s = Mφ(z) + n alone: whatever guesses z from θ may see t, and never z itself.
+
+    Args:
+        hypernetwork: The posterior.
+        draw: R draws of each member.
+
+    Attributes:
+        gram: M, ``(M, k, k)``.
+        noise: n, ``(M, R, k)``.
+    """
+
+    def __init__(self, hypernetwork: Hypernetwork, draw: WeightDraw) -> None:
+        precision = hypernetwork.output_noise.double().pow(-2)
+        self._trunk = hypernetwork.trunk
+        self._features = draw.features.double()
+        self._dtype = draw.z.dtype
+        self.gram = hypernetwork.head.gram(precision)
+        # From σ ∘ ε alone: through (θ − μ)/s, which is the same in the end, digits of n would be lost.
+        self.noise = hypernetwork.head.project((draw.weights - draw.mean) / hypernetwork.unit, precision)
+
+    @property
+    def statistic(self) -> Tensor:
+        """t, ``(M, R, k)``: all that the weights tell of their noise."""
+        return self.noise + self._features @ self.gram
+
+    def at(self, z: Tensor) -> Tensor:
+        """The overlap with K other noises, ``(M, K, R)`` for z′ ``(M, K, R, d)`` or ``(M, K, 1, d)``."""
+        features = self._trunk(z.flatten(1, 2).to(self._dtype)).double()
+        difference = features.reshape(*z.shape[:3], self._features.shape[-1]) - self._features.unsqueeze(1)
+        linear = (difference * self.noise.unsqueeze(1)).sum(-1)
+        quadratic = ((difference.flatten(1, 2) @ self.gram).reshape(difference.shape) * difference).sum(-1)
+        overlap: Tensor = linear - 0.5 * quadratic
+        return overlap
