@@ -70,7 +70,12 @@ def vocabulary(kind: Kind, chosen: Mapping[str, Any]) -> dict[str, Any]:
     }
     tables = {table: _arguments(cls) for table, cls in classes.items() if cls is not None}
     tables["hypernetwork"] = _fields(HypernetworkSettings)
-    keys: dict[str, Any] = {"inference": str, "target.bayesian": Sequence[str], **choices(kind)}
+    keys: dict[str, Any] = {
+        "inference": str,
+        "target.bayesian": Sequence[str],
+        "target.pretrained": str,
+        **choices(kind),
+    }
     return keys | {f"{table}.{key}": hint for table, inner in tables.items() for key, hint in inner.items()}
 
 

@@ -58,14 +58,14 @@ def build_model(
     """
     likelihood = _build_likelihood(recipe.get("likelihood", {}), classes)
     table = dict(recipe.get("target", {}))
-    bayesian = table.pop("bayesian", ["*"])
+    bayesian, pretrained = table.pop("bayesian", ["*"]), table.pop("pretrained", None)
     if network is None:
         kind = NETWORKS[table.pop("network", "mlp")]
         with seeded(seed):
             network = kind(features, likelihood.n_outputs, **table)
     prior = dict(recipe.get("prior", {}))
     return BayesianModel(
-        Target(network, bayesian),
+        Target(network, bayesian, pretrained=pretrained).float(),
         PRIORS[prior.pop("family", "fan-in")](**prior),
         likelihood,
         num_data=rows,

@@ -421,7 +421,8 @@ class HyperEstimator(BaseEstimator):
             self.feature_names_in_ = np.array(record["feature_names"], dtype=object)
         self.target_name_ = record["target_name"]
         self._restore_target(record["target"])
-        self._assemble(record["recipe"], record["inference_recipe"], record["n_encoded"], seed=0)
+        self._assemble(_untrained(record["recipe"]), record["inference_recipe"], record["n_encoded"], seed=0)
+        self.recipe_ = record["recipe"]
         for prefix, module in (("guide.", self._guide), ("model.", self._model)):
             state = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
             module.load_state_dict(state)
@@ -437,3 +438,9 @@ class HyperEstimator(BaseEstimator):
     def __getstate__(self) -> dict[str, Any]:
         state: dict[str, Any] = super().__getstate__()
         return {**state, "_training": None} if "_training" in state else state
+
+
+def _untrained(recipe: Mapping[str, Any]) -> dict[str, Any]:
+    """The recipe without the pretrained weights: a model file has its own, and theirs may be gone."""
+    target = {key: value for key, value in recipe.get("target", {}).items() if key != "pretrained"}
+    return {**recipe, "target": target}

@@ -76,6 +76,7 @@ def fit(
     generator = torch.Generator(device=x.device).manual_seed(seed)
     guide.generator = generator
     guide.train()
+    model.target.set_statistics(x)
     model.particles = settings.particles * hypernetwork.members
     history, looks = History(), _Looks(guide, model)
     start, before = Start(1.0), 0

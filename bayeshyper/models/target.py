@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import copy
-import fnmatch
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Self
 
 import torch
@@ -13,12 +11,15 @@ from torch.func import functional_call, grad, vmap
 
 from bayeshyper.threads import OwnLock
 
+from .admission import admit, chosen_names
 from .fused import Unfused
 from .layers import Layers, find_layers
 from .local import Conditional
+from .pretrained import Pretrained, load_pretrained
 from .rownoise import RowNoise
 from .spec import WeightSpec
 from .stack import LinearStack
+from .statistics import set_statistics
 
 __all__ = ["Target"]
 
@@ -31,13 +32,20 @@ Tensors = dict[str, Tensor]
 class Target(nn.Module):
     """Any ``nn.Module``, run on many weight vectors at once; the module given is copied, never touched.
 
+    It runs in evaluation mode, in training too: what is random about it is the posterior's to say, and
+    BatchNorm's running statistics are constants. Where they are fresh, a fit sets them (`set_statistics`).
+
     Args:
-        network: The network; its forward takes one tensor with rows first.
+        network: The network; its forward takes one tensor with rows first, and gives one likewise.
         bayesian: Globs of the parameter names that are read from the weight vector. The others stay
             ordinary parameters: trained as point estimates, or fixed where ``requires_grad`` is False.
+        pretrained: A state dict to start from, or a file of one (`load_pretrained`); None starts from the
+            network's own values.
 
     Raises:
-        ValueError: A glob that matches no parameter, or a network without any.
+        FileNotFoundError: There is no file of pretrained weights.
+        ValueError: A network that cannot be a target (`admit`), a glob that matches no parameter, or
+            pretrained weights of another network.
 
     Example:
         >>> target = Target(nn.Linear(3, 2))
@@ -47,12 +55,20 @@ class Target(nn.Module):
         torch.Size([5, 4, 2])
     """
 
-    def __init__(self, network: nn.Module, bayesian: Sequence[str] = ("*",)) -> None:
+    def __init__(
+        self,
+        network: nn.Module,
+        bayesian: Sequence[str] = ("*",),
+        *,
+        pretrained: Pretrained | None = None,
+    ) -> None:
         super().__init__()
-        self.network = copy.deepcopy(network).eval()
+        self.network = admit(network)
+        if pretrained is not None:
+            load_pretrained(self.network, pretrained)
+        chosen = chosen_names(self.network, bayesian)
         self.bayesian = tuple(bayesian)
         parameters = dict(self.network.named_parameters())
-        chosen = _matching(parameters, self.bayesian)
         self.spec = WeightSpec((name, parameters[name].shape) for name in chosen)
         for name in chosen:  # read from the weight vector: never trained in place
             parameters[name].requires_grad_(False)
@@ -130,6 +146,15 @@ class Target(nn.Module):
                 self._slopes = self._runs(grad(lambda tensors, x: self._unfused(tensors, x).sum()), x)
             return self._slopes
 
+    def set_statistics(self, x: Tensor) -> None:
+        """Set BatchNorm's running statistics on training rows ``(N, …)``, where none have been set yet.
+
+        At the network's own initial weights, once: from then on they are constants, which all members of a
+        posterior share though they start at other weights. Its γ and β are weights like any others.
+        """
+        with self._swapping:
+            set_statistics(self.network, x)
+
     def train(self, mode: bool = True) -> Self:
         """The network stays in evaluation mode: what is random about it is the posterior's to say."""
         super().train(mode)
@@ -171,22 +196,14 @@ class Target(nn.Module):
             return self._call(tensors, x)
 
     def _call(self, tensors: Tensors, x: Tensor) -> Tensor:
-        output: Tensor = functional_call(self.network, tensors, (x,))
+        output = functional_call(self.network, tensors, (x,))
+        if not isinstance(output, Tensor):
+            raise ValueError(
+                f"The network gives a {type(output).__name__}, expected one tensor (N, outputs); wrap it in "
+                "a module that returns the one that is meant."
+            )
         return output
 
 
 def _at(draw: int, tensors: Tensors) -> Tensors:
     return {name: tensor[draw] for name, tensor in tensors.items()}
-
-
-def _matching(parameters: Mapping[str, Tensor], globs: Sequence[str]) -> list[str]:
-    if not globs:
-        raise ValueError("Got no globs of Bayesian tensors, expected at least one, such as '*'.")
-    if not parameters:
-        raise ValueError("Got a network without parameters, expected at least one to be uncertain about.")
-    for glob in globs:
-        if not fnmatch.filter(parameters, glob):
-            raise ValueError(
-                f"The glob {glob!r} matches no parameter; the network has {', '.join(list(parameters)[:12])}."
-            )
-    return [name for name in parameters if any(fnmatch.fnmatchcase(name, glob) for glob in globs)]
