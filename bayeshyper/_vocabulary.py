@@ -37,9 +37,9 @@ def choices(kind: Kind) -> dict[str, Any]:
     """The keys that say which class a table of a recipe sets up."""
     # Here and below: imported when first needed, so that `bayeshyper --help` need not wait for torch.
     if kind == "inference":
-        from bayeshyper.inference import ENTROPIES
+        from bayeshyper.inference import ENTROPIES, OBJECTIVES
 
-        return {"entropy": Literal[tuple(ENTROPIES)]}
+        return {"entropy": Literal[tuple(ENTROPIES)], "objective": Literal[tuple(OBJECTIVES)]}
     from bayeshyper.models import LIKELIHOODS, NETWORKS, PRIORS
 
     return {

@@ -8,7 +8,7 @@ from .guide import ImplicitGuide
 from .history import History
 from .natural import NaturalGaussian
 from .noise import NoiseLevel, measure_noise
-from .objective import ElboTerms, elbo_terms
+from .objectives import OBJECTIVES, ElboTerms, Objective, elbo_terms
 from .projection import start_from_gaussian
 from .settings import (
     CalibrationSettings,
@@ -22,6 +22,7 @@ from .svi import Progress, fit, take_holdout
 
 __all__ = [
     "ENTROPIES",
+    "OBJECTIVES",
     "CalibrationSettings",
     "ElboTerms",
     "Entropy",
@@ -34,6 +35,7 @@ __all__ = [
     "LatentChannel",
     "NaturalGaussian",
     "NoiseLevel",
+    "Objective",
     "OptimizerSettings",
     "Progress",
     "SVISettings",

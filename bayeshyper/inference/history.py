@@ -15,7 +15,8 @@ class History:
     Attributes:
         steps: At which step each look was.
         elbo_per_datum: ELBO/N in nats at full KL weight, averaged over the steps since the last look
-            (targets in standardised units, entropy linearised: the audit has the bounds).
+            (targets in standardised units, entropy as estimated: the audit has the bounds). With another
+            objective than the ELBO it is that one's value.
         heldout_score: Mean log predictive density of the held-out rows, in the target's own units;
             empty where none were held out.
         best_step: The step whose state was kept.
@@ -23,6 +24,8 @@ class History:
         seconds: Wall-clock time.
         start: The temperature, how many rows were held out to choose it, and how far the log of the noise was
             moved (``shift``) and spread by them.
+        objective: What was maximised, and is shown in ``elbo_per_datum``.
+        entropy: How its entropy was estimated.
 
     Example:
         >>> history = History(steps=[100], elbo_per_datum=[-1.2])
@@ -37,6 +40,8 @@ class History:
     stopped_early: bool = False
     seconds: float = 0.0
     start: dict[str, float] = field(default_factory=lambda: {"temperature": 1.0, "rows": 0})
+    objective: str = "ELBO"
+    entropy: str = "linearized"
 
     def to_dict(self) -> dict[str, Any]:
         """Plain lists and numbers, for JSON."""

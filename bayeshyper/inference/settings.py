@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from .entropies import ENTROPIES, options_of
+from .objectives import Objective, make_objective
 
 __all__ = [
     "CalibrationSettings",
@@ -125,7 +126,9 @@ class SVISettings:
     """All of an inference recipe.
 
     Args:
-        objective: What is maximised; ``"elbo"``.
+        objective: What is maximised: ``"elbo"``, or another of `OBJECTIVES`. Those that weigh whole draws
+            (``"renyi"``, ``"importance-weighted"``) have no use for ``local_reparameterization``.
+        alpha: α of ``"bb-alpha"`` and ``"renyi"``.
         entropy: How the entropy of the posterior is estimated: ``"linearized"``, or another of `ENTROPIES`.
         entropy_options: What that estimator is built with, by the names of its own arguments.
         particles: S, weight draws per step and member.
@@ -144,6 +147,7 @@ class SVISettings:
     """
 
     objective: str = "elbo"
+    alpha: float = 0.5
     entropy: str = "linearized"
     entropy_options: Mapping[str, Any] = field(default_factory=dict)
     particles: int = 4
@@ -204,8 +208,16 @@ class SVISettings:
                     f"Got entropy_options.{name}, expected {', '.join(options) or 'none'} for the entropy "
                     f"{self.entropy!r}."
                 )
-        if self.objective != "elbo":
-            raise ValueError(f"Got objective {self.objective!r}, expected 'elbo'.")
+        if self.make_objective().pointwise and not ENTROPIES[self.entropy].pointwise:
+            able = [name for name, kind in ENTROPIES.items() if kind.pointwise]
+            raise ValueError(
+                f"Got entropy {self.entropy!r} with the objective {self.objective!r}, which weighs draws by "
+                f"their densities; expected one of {', '.join(able)}."
+            )
+
+    def make_objective(self) -> Objective:
+        """What is maximised."""
+        return make_objective(self.objective, self.alpha)
 
     def steps_for(self, rows: int) -> int:
         """The number of steps for a table of N rows."""

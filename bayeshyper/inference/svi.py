@@ -16,7 +16,7 @@ from bayeshyper.models import BayesianModel
 from .clipping import clip_gradients
 from .guide import ImplicitGuide
 from .history import History
-from .objective import ElboTerms, elbo_terms
+from .objectives import Objective, Terms
 from .schedule import kl_weight, rate_share
 from .settings import SVISettings
 from .start import Start, batches, find_start
@@ -51,9 +51,9 @@ def fit(
     """Fit the guide to the data by stochastic variational inference; the guide is changed in place.
 
     First the mean weights alone are trained (`find_start`), then the posterior is grown around them. The loss
-    is Pyro's own (`elbo_terms`); what the loop adds is the schedule. With held-out rows the best state by
-    their score is kept, counted only once the KL weight has reached its final value. Where the recipe has the
-    noise measured, it is set at the end.
+    is Pyro's own (`elbo_terms`), or that of another of `OBJECTIVES`; what the loop adds is the schedule. With
+    held-out rows the best state by their score is kept, counted only once the KL weight has reached its final
+    value. Where the recipe has the noise measured, it is set at the end.
 
     Args:
         model: With ``num_data`` equal to the rows of ``x``; its particles and KL weight are set here.
@@ -78,7 +78,8 @@ def fit(
     guide.train()
     model.target.set_statistics(x)
     model.particles = settings.particles * hypernetwork.members
-    history, looks = History(), _Looks(guide, model)
+    objective = settings.make_objective()
+    history, looks = History(objective=objective.label, entropy=settings.entropy), _Looks(guide, model)
     start, before = Start(1.0), 0
 
     def starting(step: int, start_steps: int) -> None:
@@ -99,14 +100,14 @@ def fit(
             for group in optimizer.param_groups:
                 group["lr"] = rate * group["share"]
             model.kl_weight = kl_weight(step, steps, settings.kl, start.temperature)
-            terms = checked_terms(model, guide, *next(shared), step=step)
+            terms = checked_terms(objective, model, guide, *next(shared), step=step)
             looks.confirm()
             optimizer.zero_grad()
             # Per datum and member: the plate averages over members, whose gradients are clipped one by one.
             (terms.loss * (hypernetwork.members / model.num_data)).backward()
             clip_gradients(guide.parameters(), settings.optimizer.clip, step)
             optimizer.step()
-            since_look.append(terms.elbo() / model.num_data)
+            since_look.append(terms.value() / model.num_data)
             if step % settings.stopping.evaluate_every and step != steps:
                 continue
             history.steps.append(step)
@@ -124,7 +125,7 @@ def fit(
                 history.stopped_early = True
                 break
         with torch.no_grad():  # the last state, too, is kept only once its loss has been seen to be finite
-            checked_terms(model, guide, *next(shared), step=history.steps[-1])
+            checked_terms(objective, model, guide, *next(shared), step=history.steps[-1])
         looks.confirm()
     finally:
         history.best_step = looks.restore()
@@ -155,15 +156,15 @@ def _parameter_groups(
 
 
 def checked_terms(
-    model: BayesianModel, guide: ImplicitGuide, x: Tensor, y: Tensor, *, step: int
-) -> ElboTerms:
-    """The ELBO's terms, all of them finite.
+    objective: Objective, model: BayesianModel, guide: ImplicitGuide, x: Tensor, y: Tensor, *, step: int
+) -> Terms:
+    """The objective's terms, all of them finite.
 
     Raises:
         TrainingDiverged: One is not, or the network's outputs no longer are and a distribution refused them.
     """
     try:
-        terms = elbo_terms(model, guide, x, y)
+        terms = objective.terms(model, guide, x, y)
     except ValueError as error:
         outputs = model.outputs(guide.hypernetwork.sample(SCORE_DRAWS, generator=guide.generator), x)
         if bool(torch.isfinite(outputs).all()):

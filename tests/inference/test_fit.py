@@ -387,7 +387,7 @@ def test_the_fit_raises_the_elbo() -> None:
     def elbo() -> float:
         with torch.no_grad():
             torch.manual_seed(0)
-            return elbo_terms(model, guide, x, y).elbo()
+            return elbo_terms(model, guide, x, y).value()
 
     before = elbo()
     fit(model, guide, x, y, settings(80, rate=0.03, anneal=0.1, every=40))

@@ -79,9 +79,9 @@ class Entropy(nn.Module):
         )
 
 
-def options_of(estimator: type[Entropy]) -> list[str]:
-    """The arguments that a recipe's table ``[entropy_options]`` may set: those with a default."""
-    parameters = inspect.signature(estimator).parameters.values()
+def options_of(kind: type) -> list[str]:
+    """The arguments of a class that a recipe may set: those with a default."""
+    parameters = inspect.signature(kind).parameters.values()
     return [parameter.name for parameter in parameters if parameter.default is not parameter.empty]
 
 

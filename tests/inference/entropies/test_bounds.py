@@ -22,6 +22,7 @@ from bayeshyper.inference.entropies import (
 from bayeshyper.inference.entropies.hierarchical import PRIOR_SHARE
 from bayeshyper.inference.entropies.mixture import MixtureEntropy
 from bayeshyper.inference.entropies.overlap import Overlap
+from bayeshyper.inference.entropies.recognition import Recognition
 from bayeshyper.inference.entropies.tangent import Tangent
 from tests.inference.toys import FoldedHypernetwork, as_low_rank, random_hypernetwork
 
@@ -142,6 +143,22 @@ def test_a_guess_that_knows_the_true_noise_breaks_the_bound() -> None:
     assert breach.mean().item() > 8 * standard_error(breach)
     honest = credited(HierarchicalEntropy(net, inner=16), net, 2000) - exact
     assert honest.mean().item() < 4 * standard_error(honest)
+
+
+def test_no_gauss_newton_step_leads_downhill() -> None:
+    net, _ = folded(draws=2000)
+    overlap = Overlap(net, drawn(net, 2000))
+    heights = []
+    for steps in (0, 1, 3):
+        guess = Recognition(net, hidden=4, newton_steps=steps)
+        with torch.no_grad():
+            z, _ = guess(net.trunk, overlap.gram, overlap.statistic)
+            features = net.trunk(z)
+            fit = ((overlap.statistic - 0.5 * features @ overlap.gram) * features).sum(-1)
+        heights.append(fit - 0.5 * z.square().sum(-1))
+    for lower, higher in pairwise(heights):
+        assert bool((higher >= lower).all())
+        assert (higher - lower).mean().item() > 1.0
 
 
 def test_learning_to_guess_tightens_the_bound() -> None:
