@@ -172,7 +172,8 @@ class HyperEstimator(BaseEstimator):
         self.n_heldout_ = 0 if heldout is None else len(heldout[0])
         self._audit: Audit | None = None
         self._training: tuple[Tensor, Tensor] | None = (x, t)
-        with ProgressBar(self.verbose, f"Fitting {type(self).__name__}") as progress:
+        objective = self.settings_.make_objective().label
+        with ProgressBar(self.verbose, f"Fitting {type(self).__name__}", objective) as progress:
             self.history_: History = fit(
                 self._model,
                 self._guide,

@@ -15,18 +15,20 @@ PATIENCE_SECONDS = 2.0
 
 
 class ProgressBar:
-    """Shows ELBO per datum and held-out score while a fit runs; a callback for `bayeshyper.inference.fit`.
+    """Shows objective and held-out score per datum while a fit runs; a callback for `inference.fit`.
 
     Args:
         show: True shows it at once, False never, None after two seconds where standard error is a terminal.
         label: What is being fitted.
+        objective: What is being maximised.
 
     Example:
         >>> with ProgressBar(show=False) as bar:
         ...     bar(100, 400, -1.2, None)
     """
 
-    def __init__(self, show: bool | None = None, label: str = "Fitting") -> None:
+    def __init__(self, show: bool | None = None, label: str = "Fitting", objective: str = "ELBO") -> None:
+        self._objective = objective
         console = Console(stderr=True)
         self._hidden = show is False or (show is None and not console.is_terminal)
         self._appears_at = time.monotonic() + (0.0 if show else PATIENCE_SECONDS)
@@ -51,7 +53,9 @@ class ProgressBar:
         """Take note of one look at the fit."""
         if self._hidden:
             return
-        scores = "starting" if elbo_per_datum is None else f"ELBO per datum {elbo_per_datum:+.3f}"
+        scores = (
+            "starting" if elbo_per_datum is None else f"{self._objective} per datum {elbo_per_datum:+.3f}"
+        )
         if heldout_score is not None:
             scores += f"   held-out score {heldout_score:+.3f}"
         self._progress.update(self._task, completed=step, total=steps, scores=scores)

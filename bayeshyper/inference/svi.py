@@ -24,9 +24,9 @@ from .start import Start, batches, find_start
 __all__ = ["Progress", "fit", "take_holdout"]
 
 Progress = Callable[[int, int, float | None, float | None], None]
-"""Called with (step, steps, ELBO per datum, held-out score), counting the start's steps too.
+"""Called with (step, steps, objective per datum, held-out score), counting the start's steps too.
 
-There is no ELBO before the posterior is grown, and no score where no rows are held out: None.
+There is no objective before the posterior is grown, and no score where no rows are held out: None.
 """
 
 SCORE_DRAWS = 64

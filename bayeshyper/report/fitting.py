@@ -48,11 +48,11 @@ def audit_figure(audit: Audit) -> Figure:
 
 
 def training_figures(history: History) -> list[Figure]:
-    """Draws the ELBO per row and, where rows were held out, their score."""
+    """Draws the objective per row and, where rows were held out, their score."""
     curves = [
         (
             "training",
-            "ELBO while training",
+            f"{history.objective} while training",
             "Nats per row",
             history.elbo_per_datum,
             "What training maximises, per row of the training set. The first steps may run off the plot. A "
@@ -63,8 +63,8 @@ def training_figures(history: History) -> list[Figure]:
             "Score of held-out rows while training",
             "Nats per row",
             history.heldout_score,
-            "The log score of rows that were not trained on. Falling while the ELBO rises would mean "
-            "overfitting.",
+            "The log score of rows that were not trained on. Falling while the "
+            f"{history.objective} rises would mean overfitting.",
         ),
     ]
     figures = []

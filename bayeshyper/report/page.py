@@ -116,7 +116,7 @@ def _render(template: str, contents: Contents) -> str:
         tones=TONES,
         scores=score_rows(contents.models),
         comparisons=comparison_sentences(contents.models),
-        audit_sentences=[] if contents.audit is None else audit_sentences(contents.audit),
+        audit_sentences=[] if contents.audit is None else audit_sentences(contents.audit, contents.history),
         audit_rows=[] if contents.audit is None else audit_rows(contents.audit),
         training_sentence="" if contents.history is None else training_sentence(contents.history),
         method=method_sentence(first),

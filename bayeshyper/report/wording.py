@@ -73,7 +73,7 @@ def comparison_sentences(models: dict[str, Evaluation]) -> list[str]:
     return sentences
 
 
-def audit_sentences(audit: Audit) -> list[str]:
+def audit_sentences(audit: Audit, history: History | None = None) -> list[str]:
     """Says what the audit found, what its flag means, and what qualifies it."""
     low, high = (
         _measured(audit.elbo_lower, audit.elbo_lower_error),
@@ -110,6 +110,11 @@ def audit_sentences(audit: Audit) -> list[str]:
             f"Temperature {audit.temperature:g}: training weighted the KL term {audit.temperature:g} times, "
             f"so the posterior is {'wider' if wide else 'narrower'} than Bayes' rule would make it. The "
             "bounds are those of the ELBO at full weight."
+        )
+    if history is not None and (history.objective, history.entropy) != ("ELBO", "linearized"):
+        sentences.append(
+            f"Training maximised the {history.objective} with the entropy estimator {history.entropy!r}; "
+            "training's estimate stands here for what the ELBO with the linearised entropy would have said."
         )
     return sentences
 

@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 
 from bayeshyper.diagnostics import evaluate
+from bayeshyper.inference import History
 from bayeshyper.report import write_report
+from bayeshyper.report.fitting import training_figures
 from bayeshyper.report.wording import audit_sentences
 from tests.diagnostics.fakes import ClassPredictive, classification, regression
 from tests.report.examples import ABOUT, audit, history, three_models, write_all
@@ -128,6 +130,15 @@ def test_the_flag_says_what_it_saw() -> None:
             assert any(words in sentence for sentence in audit_sentences(found))
     assert cases["9.0 nats above the upper bound"].flagged
     assert not any("Flagged" in sentence for sentence in audit_sentences(audit()))
+
+
+def test_the_audit_says_when_training_used_other_numbers_than_it_shows() -> None:
+    assert audit_sentences(audit(), History()) == audit_sentences(audit())
+    for other in (History(objective="Rényi bound"), History(entropy="stein")):
+        said = audit_sentences(audit(), other)[-1]
+        assert f"maximised the {other.objective} with the entropy estimator '{other.entropy}'" in said
+    (figure,) = training_figures(History([1], [-1.0], objective="Rényi bound"))
+    assert figure.title == "Rényi bound while training"
 
 
 def test_models_are_compared_in_columns_and_words(pages: dict[str, Path]) -> None:
