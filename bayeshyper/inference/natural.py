@@ -24,7 +24,7 @@ from typing import Self
 import torch
 from torch import Tensor
 
-from bayeshyper.errors import TrainingDiverged
+from bayeshyper.errors import RecipeError, TrainingDiverged
 from bayeshyper.models import BayesianModel, row_gradients
 from bayeshyper.threads import seeded
 
@@ -52,7 +52,7 @@ class NaturalGaussian:
         temperature: T.
 
     Raises:
-        ValueError: The model's prior is not Normal with given scales.
+        RecipeError: The model's prior is not Normal with given scales.
 
     Attributes:
         mean: μ in prior units, ``(M, D)``.
@@ -70,7 +70,7 @@ class NaturalGaussian:
 
     def __init__(self, model: BayesianModel, weights: Tensor, *, temperature: float) -> None:
         if not model.prior.is_normal:
-            raise ValueError(
+            raise RecipeError(
                 f"Got the prior {model.prior}, expected a Normal one with given scales, which natural "
                 "gradients are made for; set warm_start.natural_steps to 0, or otherwise to 'bayes'."
             )
