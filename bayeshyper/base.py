@@ -302,7 +302,7 @@ class HyperEstimator(BaseEstimator):
             "data": f"{rows}; {self.n_features_in_} columns, encoded as {self.n_encoded_} inputs",
             "network": f"{type(target.network).__name__}, {target.spec.size:,} weights",
             "likelihood": repr(self._model.likelihood),
-            "prior": type(self._model.prior).__name__,
+            "prior": repr(self._model.prior),
             "posterior": repr(hypernetwork.settings),
             "members": str(hypernetwork.members),
             "temperature": f"{self.history_.start['temperature']:g}",

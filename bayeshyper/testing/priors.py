@@ -15,7 +15,7 @@ from scipy import stats
 from torch import Tensor, nn
 from torch.distributions import Distribution, Normal
 
-from bayeshyper.models import BayesianModel, Conditional, Likelihood, Prior, Target
+from bayeshyper.models import BayesianModel, Conditional, Gaussian, Likelihood, Prior, Target
 from bayeshyper.threads import seeded
 
 __all__ = ["PriorTestCase"]
@@ -57,28 +57,35 @@ class PriorTestCase:
     # -- the law of one weight --------------------------------------------------------------------------
 
     def test_the_density_integrates_to_one(self) -> None:
-        """∫ p(θ | latents) dθ = 1, at the prior's own latents' mean and away from it."""
-        prior = self._one_weight()
+        """∫ p(θ | latents) dθ = 1, at the latents' own locations and away from them."""
+        prior = self._one_weight(Gaussian())
         for shift in (0.0, 0.7):
-            latents = prior.loc[1:] + shift * prior.scale[1:]
-            _, masses = _masses(prior, latents)
+            _, masses = _masses(prior, prior.loc[1:] + shift * prior.scale[1:])
             total = masses.sum().item()
             assert abs(total - 1) < self.tolerance, f"The density integrates to {total:.8g}, expected 1."
 
     def test_draws_follow_the_density(self) -> None:
-        """Draws have the density's distribution function, by a test of Kolmogorov and Smirnov."""
-        prior = self._one_weight()
+        """Draws have the density's distribution function, by tests of Kolmogorov and Smirnov."""
+        prior = self._one_weight(_Plain())
         with seeded(0):
             draws = prior().sample(torch.Size((1000,)))
-        if draws.shape[1] == 1:
-            places, masses = _masses(prior, prior.loc[1:])
-            ranks = _ranks(places, masses, draws[:, 0])
-        else:  # each draw's latents give its weight a law of its own
-            ranks = torch.cat([_ranks(*_masses(prior, draw[1:]), draw[:1]) for draw in draws])
-            for index in range(1, draws.shape[1]):
-                standard = (draws[:, index] - prior.loc[index]) / prior.scale[index]
-                _check_uniform(torch.special.ndtr(standard), "The latents' draws are not from their priors")
-        _check_uniform(ranks, "The weights' draws do not follow the density")
+        weights, latents = draws[:, 0], draws[:, 1:]
+        if not latents.numel():
+            _check_uniform(_ranks(*_masses(prior, latents[0]), weights), "The weights' draws")
+            return
+        # Each draw's latents give its weight a law of its own, and must do so wherever they are.
+        ranks = torch.cat([_ranks(*_masses(prior, draw[1:]), draw[:1]) for draw in draws])
+        for latent, loc in zip(latents.mT, prior.loc[1:], strict=True):
+            for half in (latent < loc, latent >= loc):
+                _check_uniform(ranks[half], "The weights' draws, given the latents,")
+
+    def test_latents_are_drawn_from_their_own_priors(self) -> None:
+        """The likelihood's and the prior's own are Normal, with their places in ``loc`` and ``scale``."""
+        prior, size = self._small()
+        with seeded(0):
+            draws = prior().sample(torch.Size((1000,)))
+        for ranks in torch.special.ndtr((draws - prior.loc) / prior.scale)[:, size:].mT:
+            _check_uniform(ranks, "The latents' draws")
 
     # -- the density of many ----------------------------------------------------------------------------
 
@@ -141,7 +148,7 @@ class PriorTestCase:
         with torch.no_grad():
             for parameter in prior.parameters():  # what is learned is saved, too
                 parameter.add_(0.3)
-        fresh = _model(self.make(), nn.Sequential(nn.Linear(3, 2), nn.Tanh(), nn.Linear(2, 1))).double().prior
+        fresh, _ = self._small()
         fresh.load_state_dict(prior.state_dict())
         expected = prior().log_prob(weights)
         for twin in (copy.deepcopy(prior), pickle.loads(pickle.dumps(prior)), fresh):
@@ -168,7 +175,7 @@ class PriorTestCase:
         assert value.shape == (3, 1, len(prior.loc)), f"Got a draw of shape {tuple(value.shape)}."
         assert len(value[:, 0].unique(dim=0)) == 3, "The particles of a plate are copies of one draw."
         assert log_prob.shape == (3, 1), f"Got log densities of shape {tuple(log_prob.shape)}."
-        model = _model(self.make(), nn.Linear(3, 1))
+        model = _model(self.make(), nn.Linear(3, 1), Gaussian())
         with seeded(0):
             drawn = Predictive(model, num_samples=4, return_sites=("weights", "obs"))(torch.ones(5, 3))
         assert drawn["weights"].numel() == 4 * model.spec.size
@@ -176,13 +183,13 @@ class PriorTestCase:
 
     # -- what they are tried on -------------------------------------------------------------------------
 
-    def _one_weight(self) -> Prior:
-        """Laid out over a single weight, and behind it whatever latents the prior brings."""
-        return _model(self.make(), nn.Linear(1, 1, bias=False)).double().prior
+    def _one_weight(self, likelihood: Likelihood) -> Prior:
+        """Laid out over a single weight, and behind it the likelihood's latents and the prior's own."""
+        return _model(self.make(), nn.Linear(1, 1, bias=False), likelihood).double().prior
 
     def _small(self, dtype: torch.dtype = torch.float64) -> tuple[Prior, int]:
-        """Laid out over a network of two layers, and how many weights that has."""
-        model = _model(self.make(), nn.Sequential(nn.Linear(3, 2), nn.Tanh(), nn.Linear(2, 1)))
+        """Laid out over a network of two layers, and how many weights that has; the others are latents."""
+        model = _model(self.make(), nn.Sequential(nn.Linear(3, 2), nn.Tanh(), nn.Linear(2, 1)), Gaussian())
         return model.to(dtype).prior, model.target.spec.size
 
     def _weights(self, prior: Prior, count: int) -> Tensor:
@@ -201,12 +208,12 @@ class _Plain(Likelihood):
         return dist.Normal(outputs[..., 0], outputs.new_ones(()), validate_args=False)
 
 
-def _model(prior: Prior, network: nn.Module) -> BayesianModel:
+def _model(prior: Prior, network: nn.Module, likelihood: Likelihood) -> BayesianModel:
     with seeded(0):
         for module in network.modules():
             if isinstance(module, nn.Linear):
                 module.reset_parameters()
-    return BayesianModel(Target(network), prior, _Plain(), num_data=5)
+    return BayesianModel(Target(network), prior, likelihood, num_data=5)
 
 
 @torch.no_grad()
@@ -230,6 +237,6 @@ def _ranks(places: Tensor, masses: Tensor, draws: Tensor) -> Tensor:
     return below[torch.searchsorted(places, draws)]
 
 
-def _check_uniform(ranks: Tensor, complaint: str) -> None:
+def _check_uniform(ranks: Tensor, draws: str) -> None:
     p = stats.kstest(ranks.cpu().numpy(), "uniform").pvalue
-    assert p > SMALLEST_P, f"{complaint}: p = {p:.2g} in a Kolmogorov–Smirnov test."
+    assert p > SMALLEST_P, f"{draws} do not follow their density: p = {p:.2g} (Kolmogorov–Smirnov)."

@@ -260,6 +260,15 @@ def test_arguments_that_make_no_sense_are_refused(family: type[Prior], arguments
         family(**arguments)
 
 
+def test_a_prior_says_what_was_chosen() -> None:
+    assert repr(StudentTPrior(df=3.0, center="initial")) == (
+        "StudentTPrior(df=3, gain=1.41, bias_scale=1, center=initial)"
+    )
+    given = FanInPrior(scale={"a": torch.ones(1)}, center={"b": torch.ones(1)})
+    assert repr(given) == "FanInPrior(gain=1.41, bias_scale=1, scale of a, center=b)"
+    assert repr(NormalPrior(scale=0.5)) == "NormalPrior(scale=0.5)"
+
+
 def test_the_normal_families_alone_are_normal() -> None:
     normal = {name for name, family in PRIORS.items() if laid_out(family()).prior.is_normal}
     assert normal == {"normal", "fan-in"}

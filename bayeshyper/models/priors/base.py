@@ -191,8 +191,14 @@ class Prior(nn.Module):
     def extra_repr(self) -> str:
         """The choices that were made, for ``print`` and reports."""
         if isinstance(self._given_scale, float | int):
-            return f"scale={self._given_scale:g}"
-        return f"gain={self.gain:.3g}, bias_scale={self.bias_scale:g}"
+            choices = [f"scale={self._given_scale:g}"]
+        else:
+            choices = [f"gain={self.gain:.3g}", f"bias_scale={self.bias_scale:g}"]
+        if isinstance(self._given_scale, Mapping):
+            choices.append(f"scale of {', '.join(self._given_scale)}")
+        if self._center is not None:
+            choices.append("center=" + ("initial" if self._center == "initial" else ", ".join(self._center)))
+        return ", ".join(choices)
 
 
 def is_gain(initial: Tensor) -> bool:
