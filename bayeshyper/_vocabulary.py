@@ -21,6 +21,7 @@ DEFAULTS = {
     "prior.family": "fan-in",
     "likelihood.family": "auto",
     "entropy": "linearized",
+    "hypernetwork.head": "dense",
 }
 
 
@@ -40,9 +41,11 @@ def choices(kind: Kind) -> dict[str, Any]:
         from bayeshyper.inference import ENTROPIES, OBJECTIVES
 
         return {"entropy": Literal[tuple(ENTROPIES)], "objective": Literal[tuple(OBJECTIVES)]}
+    from bayeshyper.hypernets import HEADS
     from bayeshyper.models import LIKELIHOODS, NETWORKS, PRIORS
 
     return {
+        "hypernetwork.head": Literal[tuple(HEADS)],
         "target.network": Literal[tuple(NETWORKS)],
         "prior.family": Literal[tuple(PRIORS)],
         "likelihood.family": Literal[("auto", *LIKELIHOODS)],
@@ -59,7 +62,7 @@ def vocabulary(kind: Kind, chosen: Mapping[str, Any]) -> dict[str, Any]:
         estimator = ENTROPIES.get(str(chosen.get("entropy", DEFAULTS["entropy"])))
         options = {} if estimator is None else _arguments(estimator)
         return known | {f"entropy_options.{key}": hint for key, hint in options.items()}
-    from bayeshyper.hypernets import HypernetworkSettings
+    from bayeshyper.hypernets import HEADS, HypernetworkSettings, head_options
     from bayeshyper.models import LIKELIHOODS, NETWORKS, PRIORS
 
     choice = {**DEFAULTS, **chosen}
@@ -69,7 +72,10 @@ def vocabulary(kind: Kind, chosen: Mapping[str, Any]) -> dict[str, Any]:
         "likelihood": LIKELIHOODS.get(str(choice["likelihood.family"])),
     }
     tables = {table: _arguments(cls) for table, cls in classes.items() if cls is not None}
-    tables["hypernetwork"] = _fields(HypernetworkSettings)
+    head = str(choice["hypernetwork.head"])
+    tables["hypernetwork"] = _fields(HypernetworkSettings) | (head_options(head) if head in HEADS else {})
+    del tables["hypernetwork"]["head"]  # whose choices are known better than its type
+    del tables["hypernetwork"]["options"]  # in a recipe they stand in the table itself
     keys: dict[str, Any] = {
         "inference": str,
         "target.bayesian": Sequence[str],

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from bayeshyper.errors import RecipeError
-from bayeshyper.hypernets import HypernetworkSettings
+from bayeshyper.hypernets import HypernetworkSettings, head_options
 from bayeshyper.inference import (
     ENTROPIES,
     CalibrationSettings,
@@ -76,9 +76,11 @@ def build_guide(
     model: BayesianModel, recipe: Recipe, settings: SVISettings, *, seed: int = 0
 ) -> ImplicitGuide:
     """The guide around fresh initial weights, one set per member."""
+    table = dict(recipe.get("hypernetwork", {}))
+    options = {key: table.pop(key) for key in head_options(table.get("head", "dense")) if key in table}
     with seeded(seed):  # what the constructor draws is drawn again below; nobody else's random state moves
-        hypernetwork = HypernetworkSettings(**recipe.get("hypernetwork", {})).build(
-            initial_means(model, settings.members, seed), model.prior.scale
+        hypernetwork = HypernetworkSettings(**table, options=options).build(
+            initial_means(model, settings.members, seed), model.prior.scale, model.spec
         )
     hypernetwork.reset_parameters(torch.Generator().manual_seed(seed))
     return ImplicitGuide(

@@ -130,6 +130,7 @@ class HyperEstimator(BaseEstimator):
         return (
             self._model.spec.size <= settings.warm_start.natural_limit
             and self._model.prior.is_normal
+            and self._guide.hypernetwork.stored_whole
             and not any(parameter.requires_grad for parameter in target.parameters())
             and target.vectorizes(x)
             and (settings.kl.temperature != "auto" or settings.calibration.rows_for(len(x)) > 0)

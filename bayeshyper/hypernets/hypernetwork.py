@@ -2,44 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import copy
+import math
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from bayeshyper.threads import seeded
+from bayeshyper.models import WeightSpec
 
-from .heads import HEADS
-from .trunk import Trunk
+from .heads.dense import DenseHead
+from .settings import MIN_OUTPUT_NOISE, HypernetworkSettings
 
-__all__ = ["MIN_OUTPUT_NOISE", "Hypernetwork", "HypernetworkSettings", "WeightDraw"]
-
-# σ is never 0 (in prior units): the output noise is what gives the posterior a density.
-MIN_OUTPUT_NOISE = 1e-4
-
-
-@dataclass(frozen=True)
-class HypernetworkSettings:
-    """The sizes and starting scales of a hypernetwork: the ``[hypernetwork]`` table of a model recipe.
-
-    Args:
-        head: How the map from features to weights is stored; ``"dense"``.
-        noise_dim: d, the dimension of the noise z. 0 gives a mean-field posterior.
-        hidden: Units of the trunk's tanh layers; ``()`` gives a low-rank-plus-diagonal Gaussian.
-        gain: Standard deviation that the features give each weight at the start, in prior units.
-        output_noise: σ at the start, in prior units.
-    """
-
-    head: str = "dense"
-    noise_dim: int = 8
-    hidden: Sequence[int] = (32, 32)
-    gain: float = 0.02
-    output_noise: float = 0.03
-
-    def build(self, mean: Tensor, unit: Tensor) -> Hypernetwork:
-        """The hypernetwork around given mean weights ``(M, D)``, in units ``(D,)`` of the prior's scale."""
-        return Hypernetwork(mean, unit, self)
+__all__ = ["Hypernetwork", "WeightDraw"]
 
 
 @dataclass(frozen=True)
@@ -75,9 +50,10 @@ class Hypernetwork(nn.Module):
         mean: Where μ starts, ``(M, D)``: a row per member.
         unit: s, ``(D,)``: the prior's scale of each weight, which A and σ are measured in.
         settings: Sizes and starting scales.
+        spec: The tensors that the weights are made of, for heads that treat them apart; None for one vector.
 
     Raises:
-        ValueError: An unknown head, or shapes that do not fit together.
+        ValueError: Shapes that do not fit together, or sizes that do not fit in memory.
 
     Example:
         >>> net = Hypernetwork(torch.zeros(1, 10), torch.ones(10), HypernetworkSettings(noise_dim=4))
@@ -88,8 +64,15 @@ class Hypernetwork(nn.Module):
     """
 
     unit: Tensor
+    tensor_of: Tensor
 
-    def __init__(self, mean: Tensor, unit: Tensor, settings: HypernetworkSettings | None = None) -> None:
+    def __init__(
+        self,
+        mean: Tensor,
+        unit: Tensor,
+        settings: HypernetworkSettings | None = None,
+        spec: WeightSpec | None = None,
+    ) -> None:
         super().__init__()
         settings = settings or HypernetworkSettings()
         if mean.dim() != 2 or unit.shape != mean.shape[1:]:
@@ -97,24 +80,24 @@ class Hypernetwork(nn.Module):
                 f"Got mean of shape {tuple(mean.shape)} and unit of shape {tuple(unit.shape)}, "
                 "expected (members, D) and (D,)."
             )
-        if settings.head not in HEADS:
-            raise ValueError(f"Got head {settings.head!r}, expected one of {', '.join(HEADS)}.")
-        if not settings.output_noise > MIN_OUTPUT_NOISE:
-            raise ValueError(
-                f"Got output_noise = {settings.output_noise}, expected more than {MIN_OUTPUT_NOISE}."
-            )
-        self.settings = settings
+        spec = spec or WeightSpec([("weights", tuple(unit.shape))])
+        if spec.size != len(unit):
+            raise ValueError(f"Got a spec of {spec.size} weights, expected D = {len(unit)}.")
+        settings.check_size(spec, len(mean))
+        self.settings, self.spec = settings, spec
         self.members, self.size = mean.shape
         self.register_buffer("unit", unit.detach().clone())
-        self.mean = nn.Parameter(mean.detach().clone())
-        self.log_output_noise = nn.Parameter(torch.empty_like(self.mean))
-        self.trunk = Trunk(settings.noise_dim, hidden=settings.hidden, members=self.members)
-        self.head = HEADS[settings.head](
-            self.size,
-            features=self.trunk.features,
-            members=self.members,
-            gain=settings.gain,
+        sizes = torch.tensor([piece.size for piece in spec], device=unit.device)
+        places = torch.arange(len(spec), device=unit.device).repeat_interleave(sizes, output_size=self.size)
+        self.register_buffer("tensor_of", places, persistent=False)
+        self.mean = nn.Parameter(mean.detach().clone(), requires_grad=not settings.mean_is_frozen)
+        noises = len(spec) if settings.noise_per_tensor else self.size
+        self.log_output_noise = nn.Parameter(mean.new_empty(self.members, noises))
+        most = [settings.start_share * scale for scale in _own_scales(mean, unit, spec)]
+        self.trunk, self.head = settings.parts(
+            spec, self.members, [min(settings.gain, share) for share in most]
         )
+        self._start_noise = [max(min(settings.output_noise, share), 2 * MIN_OUTPUT_NOISE) for share in most]
         self.reset_parameters()
         self.to(mean)  # all of it in the type, and on the device, of the weights it makes
 
@@ -122,13 +105,41 @@ class Hypernetwork(nn.Module):
         """Start trunk, head and output noise afresh; the mean weights stay."""
         self.trunk.reset_parameters(generator)
         self.head.reset_parameters(generator)
+        start = self.log_output_noise.new_tensor(self._start_noise)
         with torch.no_grad():
-            self.log_output_noise.fill_(self.settings.output_noise - MIN_OUTPUT_NOISE).log_()
+            per_number = start if self.settings.noise_per_tensor else start[self.tensor_of]
+            self.log_output_noise.copy_((per_number - MIN_OUTPUT_NOISE).log())
 
     @property
     def output_noise(self) -> Tensor:
         """σ in prior units, ``(M, D)``."""
-        return self.log_output_noise.exp() + MIN_OUTPUT_NOISE
+        noise = self.log_output_noise.exp() + MIN_OUTPUT_NOISE
+        return noise[:, self.tensor_of] if self.settings.noise_per_tensor else noise
+
+    @property
+    def stored_whole(self) -> bool:
+        """Whether A, μ and σ are stored weight by weight, so that a fit can start from any Gaussian."""
+        return isinstance(self.head, DenseHead) and not (
+            self.settings.mean_is_frozen or self.settings.noise_per_tensor
+        )
+
+    def offsets(self, features: Tensor) -> Tensor:
+        """How far the features move the weights from μ, in prior units: ``(M, R, k)`` to ``(M, R, D)``."""
+        moved: Tensor = self.head(features, self._base())
+        return moved
+
+    def curvature(self, features: Tensor, jacobian: Tensor) -> Tensor:
+        """GᵀΣ⁻¹G in float64, ``(M, R, d, d)``, for the Jacobian G of the offsets by z."""
+        precision = self.output_noise.double().pow(-2)
+        return self.head.curvature(features, jacobian.to(features.dtype), precision, self._base())
+
+    def _base(self) -> Tensor | None:
+        return self.mean / self.unit if self.head.multiplies else None
+
+    def center(self) -> Tensor:
+        """θ at z = 0 and ε = 0, ``(M, D)``: where a fit with frozen mean weights trains the head first."""
+        z = self.mean.new_zeros(self.members, 1, self.trunk.noise_dim)
+        return self.mean + self.unit * self.offsets(self.trunk(z))[:, 0]
 
     def draw(
         self, draws: int, *, generator: torch.Generator | None = None, with_jacobian: bool = True
@@ -142,7 +153,7 @@ class Hypernetwork(nn.Module):
         """
         z = self._noise(draws, self.trunk.noise_dim, generator)
         features, jacobian = self.trunk.with_jacobian(z) if with_jacobian else (self.trunk(z), None)
-        mean = torch.addcmul(self.mean.unsqueeze(1), self.unit, self.head(features))
+        mean = torch.addcmul(self.mean.unsqueeze(1), self.unit, self.offsets(features))
         scale = (self.unit * self.output_noise).unsqueeze(1)
         weights = torch.addcmul(mean, scale, self._noise(draws, self.size, generator))
         return WeightDraw(weights, mean, scale, jacobian, z, features, generator)
@@ -172,17 +183,24 @@ class Hypernetwork(nn.Module):
 
     def member(self, index: int) -> Hypernetwork:
         """One member alone, as a hypernetwork of its own (a copy)."""
-        with seeded(0):  # what the constructor draws is overwritten
-            alone = Hypernetwork(self.mean[index : index + 1], self.unit, self.settings)
-        state = {
-            name: tensor[index : index + 1] if name != "unit" else tensor
-            for name, tensor in self.state_dict().items()
-        }
-        alone.load_state_dict(state)
+        alone = copy.deepcopy(self)
+        for module in alone.modules():
+            if hasattr(module, "members"):
+                setattr(module, "members", 1)  # noqa: B010 - a plain attribute, which nn.Module's type hides
+        for parameter in alone.parameters():
+            parameter.data = parameter.data[index : index + 1].clone()
         return alone
 
     def extra_repr(self) -> str:
         """Sizes, for ``print``."""
-        parameters = sum(p.numel() for p in self.parameters())
-        size = sum(p.numel() * p.element_size() for p in self.parameters()) / 1e6
-        return f"D={self.size:,}, members={self.members}, parameters={parameters:,} ({size:.1f} MB)"
+        return repr(self.settings.size(self.spec, self.members))
+
+
+def _own_scales(mean: Tensor, unit: Tensor, spec: WeightSpec) -> list[float]:
+    """For each tensor, the root mean square of its starting weights, in prior units.
+
+    A tensor that starts at zero, as biases often do, has no scale of its own to keep to: it is infinite.
+    """
+    squares = (mean / unit).double().square().mean(0)
+    roots = [squares[piece.slice].mean().sqrt().item() if piece.size else 0.0 for piece in spec]
+    return [root if root > 0 else math.inf for root in roots]

@@ -11,6 +11,12 @@ y = Bφ(z) + n with n ~ N(0, I_r): a *channel* from z to y, in which D no longer
     H[q] = D/2·log 2πe + Σ log(s_i σ_i) + I(θ; z),     I(θ; z) = I(y; z)
 
 and the mutual information is what the bounds are on.
+
+A head that is not linear in the features has no such t; but the weights themselves are a channel,
+Σ^-½ u = Σ^-½ g(z) + n, in D numbers. The g(z) lie nearly in a space of few dimensions; let Q's r
+orthonormal columns span it. Then y = QᵀΣ^-½ u is a channel of the same kind, with I(y; z) ≤ I(θ; z). What it
+leaves out is the remainder ρ = (I − QQᵀ)Σ^-½ g seen through D − r unit Normals, whose information is at most
+½ E‖ρ − E ρ‖²: the *slack* that the upper bound is raised by.
 """
 
 from __future__ import annotations
@@ -19,10 +25,11 @@ import copy
 
 import torch
 from torch import Tensor
+from torch.func import jvp, vmap
 
-from bayeshyper.hypernets import Hypernetwork, Trunk
+from bayeshyper.hypernets import Hypernetwork, LinearHead, Trunk
 
-__all__ = ["LatentChannel"]
+__all__ = ["LatentChannel", "SubspaceChannel"]
 
 
 class LatentChannel:
@@ -48,7 +55,23 @@ class LatentChannel:
         """The channel of a hypernetwork with one member."""
         if member.members != 1:
             raise ValueError(f"Got {member.members} members, expected one; take hypernetwork.member(i).")
+        if not isinstance(member.head, LinearHead):
+            return SubspaceChannel(member)
         return cls(member.trunk, member.head.gram(member.output_noise.double().pow(-2))[0])
+
+    @property
+    def slack(self) -> float:
+        """Nats that I(θ; z) may exceed I(y; z) by; 0 where y is sufficient."""
+        return 0.0
+
+    def observe(self, member: Hypernetwork, offsets: Tensor) -> tuple[Tensor, Tensor]:
+        """y ``(n, r)`` of offsets u = (θ − μ)/s ``(n, D)``, and the square ‖Σ^-½ u‖² ``(n,)`` beside it."""
+        head = member.head
+        if not isinstance(head, LinearHead):
+            raise ValueError(f"Got {type(head).__name__}, expected a linear head; take LatentChannel.of.")
+        noise = member.output_noise.detach().double()
+        t = head.project(offsets.unsqueeze(0), noise.pow(-2))[0]
+        return t @ self.pseudo_inverse, (offsets.double() / noise).square().sum(-1)
 
     @property
     def noise_dim(self) -> int:
@@ -80,3 +103,65 @@ class LatentChannel:
         z = torch.randn(n, self.noise_dim, generator=generator, dtype=torch.float64)
         mean = self.mean(z)
         return z, mean + torch.randn(mean.shape, generator=generator, dtype=torch.float64)
+
+
+class SubspaceChannel(LatentChannel):
+    """The channel y = QᵀΣ^-½ u of one member whose head is not linear in the features, in float64.
+
+    Args:
+        member: A hypernetwork with one member.
+        most: r at most.
+        probes: How many z the space is found from, and as many again that the slack is measured on.
+    """
+
+    def __init__(self, member: Hypernetwork, *, most: int = 256, probes: int = 512) -> None:
+        self.member = copy.deepcopy(member).double().requires_grad_(False)
+        self.trunk = self.member.trunk
+        generator = torch.Generator().manual_seed(0)
+        shape = (2 * probes, self.trunk.noise_dim)
+        whitened = self._whitened(torch.randn(shape, generator=generator, dtype=torch.float64))
+        found, fresh = whitened[:probes], whitened[probes:]
+        self.center = found.mean(0)
+        if member.size <= most:
+            self.basis = torch.eye(member.size, dtype=torch.float64)
+        else:
+            _, values, rows = torch.linalg.svd(found - self.center, full_matrices=False)
+            self.basis = rows[:most][values[:most] > 1e-9 * values[0]].mT  # Q, (D, r)
+        self.factor = torch.eye(self.basis.shape[1], dtype=torch.float64)
+        self.pseudo_inverse = self.gram = self.factor
+        off = fresh - self.center
+        remainder = off - off @ self.basis @ self.basis.mT
+        self._slack = 0.5 * (remainder - remainder.mean(0)).square().sum(-1).mean().item()
+
+    @property
+    def slack(self) -> float:
+        """½ E‖ρ − E ρ‖², which is most of what y leaves out."""
+        return self._slack
+
+    def observe(self, member: Hypernetwork, offsets: Tensor) -> tuple[Tensor, Tensor]:
+        """y ``(n, r)``, and the square ``(n,)`` of the offsets from the weights' mean."""
+        white = offsets.double() / self.member.output_noise - self.center
+        return white @ self.basis, white.square().sum(-1)
+
+    def mean(self, z: Tensor) -> Tensor:
+        """Qᵀ Σ^-½ g(z): ``(n, d)`` to ``(n, r)``."""
+        return (self._whitened(z) - self.center) @ self.basis
+
+    def mean_and_jacobian(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        """The mean ``(n, r)`` and its Jacobian by z ``(n, r, d)``, by d Jacobian-vector products."""
+
+        def along(direction: Tensor) -> Tensor:
+            slope: Tensor = jvp(self.mean, (z,), (direction.expand_as(z),))[1]
+            return slope
+
+        jacobian: Tensor = vmap(along, out_dims=-1)(torch.eye(self.noise_dim, dtype=z.dtype))
+        return self.mean(z), jacobian
+
+    def features_and_jacobian(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        """The mean is its own features: the factor is the identity."""
+        return self.mean_and_jacobian(z)
+
+    def _whitened(self, z: Tensor) -> Tensor:
+        """Σ^-½ g(z), ``(n, D)``."""
+        offsets: Tensor = self.member.offsets(self.trunk(z.unsqueeze(0)))[0]
+        return offsets / self.member.output_noise

@@ -74,7 +74,9 @@ def information_bounds(
     below, above = proposal.log_marginal(y, inner, generator, truth)
     identity = torch.eye(len(channel.factor), dtype=torch.float64).unsqueeze(0)
     tangent = linearized_information(identity, jacobian.unsqueeze(0))[0]
-    return InformationBounds(lower=at_truth - above, upper=at_truth - below, linearized=tangent)
+    return InformationBounds(
+        lower=at_truth - above, upper=at_truth - below + channel.slack, linearized=tangent
+    )
 
 
 @torch.no_grad()
@@ -94,16 +96,19 @@ def log_density(
     generator = generator or torch.Generator().manual_seed(0)
     results = []
     for index in range(hypernetwork.members):
-        member = hypernetwork.member(index)
-        noise = member.output_noise.detach().double()
-        offset = (weights.double() - member.mean.detach().double()) / member.unit.double()
-        constant = 0.5 * member.size * math.log(2 * math.pi) + (member.unit.double() * noise).log().sum()
-        density = -0.5 * (offset / noise).square().sum(-1) - constant
+        member = hypernetwork.member(index).double()
+        noise = member.output_noise
+        offset = (weights.double() - member.mean) / member.unit
+        constant = 0.5 * member.size * math.log(2 * math.pi) + (member.unit * noise).log().sum()
         channel = LatentChannel.of(member)
-        if len(channel.factor):
-            t = member.head.project(offset.unsqueeze(0), noise.pow(-2))[0]
+        if channel.noise_dim == 0 or not len(channel.factor):  # then there is nothing to integrate over
+            still = member.trunk(offset.new_zeros(1, 1, channel.noise_dim))
+            density = -0.5 * ((offset - member.offsets(still)[0]) / noise).square().sum(-1)
+        else:
+            y, square = channel.observe(member, offset)
             with torch.enable_grad():
                 proposal = Proposal(channel, generator)
-            density = density + proposal.log_marginal(t @ channel.pseudo_inverse, inner, generator)[0]
+            density = proposal.log_marginal(y, inner, generator)[0] - 0.5 * square
+        density = density - constant
         results.append(density)
     return torch.logsumexp(torch.stack(results), dim=0) - math.log(hypernetwork.members)

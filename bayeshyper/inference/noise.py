@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from bayeshyper.hypernets import MIN_OUTPUT_NOISE, Hypernetwork
+from bayeshyper.hypernets import MIN_OUTPUT_NOISE, DenseHead, Hypernetwork
 from bayeshyper.models import BayesianModel
 
 __all__ = ["NoiseLevel", "measure_noise"]
@@ -55,7 +55,8 @@ class NoiseLevel:
         hypernetwork.mean[:, index] = self.location
         sigma = torch.as_tensor(self.spread) / hypernetwork.unit[index]
         hypernetwork.log_output_noise[:, index] = torch.log(sigma - MIN_OUTPUT_NOISE)
-        hypernetwork.head.forget(index)
+        if isinstance(hypernetwork.head, DenseHead):  # the only one that a measured noise is set in
+            hypernetwork.head.forget(index)
 
 
 @torch.no_grad()

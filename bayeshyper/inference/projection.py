@@ -19,7 +19,7 @@ import torch
 from scipy.linalg import eigh
 from torch import Tensor
 
-from bayeshyper.hypernets import MIN_OUTPUT_NOISE, Hypernetwork
+from bayeshyper.hypernets import MIN_OUTPUT_NOISE, DenseHead, Hypernetwork
 
 from .natural import NaturalGaussian
 
@@ -35,7 +35,16 @@ WIDEST = 100.0
 def start_from_gaussian(
     hypernetwork: Hypernetwork, gaussian: NaturalGaussian, generator: torch.Generator | None = None
 ) -> None:
-    """Set μ, σ and A of every member to its Gaussian, as nearly as d directions allow."""
+    """Set μ, σ and A of every member to its Gaussian, as nearly as d directions allow.
+
+    Raises:
+        ValueError: A hypernetwork that does not store all of them weight by weight.
+    """
+    head = hypernetwork.head
+    if not isinstance(head, DenseHead) or not hypernetwork.stored_whole:
+        raise ValueError(
+            f"Got {hypernetwork.settings.head!r} for head, expected 'dense' with a mean of its own."
+        )
     precision = gaussian.precision.double() / gaussian.temperature
     sigma = precision.diagonal(dim1=-2, dim2=-1).rsqrt().clamp(2 * MIN_OUTPUT_NOISE, 1.0)
     hypernetwork.mean.copy_(gaussian.weights)
@@ -48,7 +57,7 @@ def start_from_gaussian(
     bends = torch.randn(shape, generator=generator, dtype=sigma.dtype, device=sigma.device)
     bends = bends * (BEND / math.sqrt(max(bent, 1)))
     matrix = torch.cat([bends, _directions(precision, sigma, noise_dim)], dim=-1)
-    hypernetwork.head.start_at(matrix * sigma.unsqueeze(-1))
+    head.start_at(matrix * sigma.unsqueeze(-1))
 
 
 def _directions(precision: Tensor, sigma: Tensor, count: int) -> Tensor:

@@ -135,9 +135,9 @@ class SVISettings:
         members: Independent restarts, mixed into one posterior with equal weights.
         batch_size: B, rows per step.
         otherwise: The inference recipe where this one's start is not for the model: more weights than
-            ``warm_start.natural_limit``, some that are trained but not Bayesian, a prior that is not Normal
-            with given scales, a network that ``vmap`` cannot run, or too few rows to hold any out. None keeps
-            to this one.
+            ``warm_start.natural_limit``, another head than the dense one, some weights that are trained but
+            not Bayesian, a prior that is not Normal with given scales, a network that ``vmap`` cannot run, or
+            too few rows to hold any out. None keeps to this one.
         local_reparameterization: Give every row noise of its own where that is exact: sample the outputs of
             Linears instead of their weights, and flip the signs of convolutions' noise (Flipout).
 

@@ -81,7 +81,7 @@ def find_start(
         TrainingDiverged: A loss or a gradient stopped being finite.
     """
     warm, rate = settings.warm_steps_for(len(x)), settings.warm_start.natural_rate
-    natural = settings.natural_steps_for(len(x), model.spec.size)
+    natural = settings.natural_steps_for(len(x), model.spec.size) if hypernetwork.stored_whole else 0
     held = settings.calibration.rows_for(len(x)) if natural else 0
     asked = settings.kl.temperature
     ladder = TEMPERATURES if held and asked == "auto" else (1.0 if asked == "auto" else asked,)

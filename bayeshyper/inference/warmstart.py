@@ -31,12 +31,13 @@ def warm_start(
     """Move each member's mean weights μ towards a mode of log p(θ) + (N/B) Σ log p(y | x, θ).
 
     From random weights, the KL prunes many of a network's units before they have learned anything; from a
-    trained network it widens what is there. A step costs a small part of a full one. Latents of the prior's
-    own stay where they are: the joint mode of weights and their scale is at a scale of zero.
+    trained network it widens what is there. A step costs a small part of a full one. Where the mean weights
+    are frozen it is the head that is trained, at z = 0. Latents of the prior's own stay where they are: the
+    joint mode of weights and their scale is at a scale of zero.
 
     Args:
         model: The model.
-        hypernetwork: Its ``mean`` is changed in place; nothing else is.
+        hypernetwork: Its ``mean`` is changed in place, or its head where that is frozen; nothing else is.
         batches: Endless batches of rows.
         settings: The inference recipe.
         steps: How many steps.
@@ -45,23 +46,26 @@ def warm_start(
     Raises:
         TrainingDiverged: The loss or a gradient stopped being finite.
     """
-    mean = hypernetwork.mean
+    free = hypernetwork.mean.requires_grad
+    trained = [hypernetwork.mean] if free else list(hypernetwork.head.parameters())
     held = [model.spec[name].start for name in model.prior_latents]
-    optimizer = torch.optim.Adam([mean], lr=settings.warm_start.learning_rate, fused=True)
+    optimizer = torch.optim.Adam(trained, lr=settings.warm_start.learning_rate, fused=True)
     for step in range(1, steps + 1):
         x, y = next(batches)
         rate = settings.warm_start.learning_rate * rate_share(step, steps, settings.optimizer)
         for group in optimizer.param_groups:
             group["lr"] = rate
+        mean = hypernetwork.mean if free else hypernetwork.center()
+        if held:
+            mean = mean.clone()
+            mean[:, held] = hypernetwork.mean[:, held].detach()
         log_likelihood = model.log_likelihood(mean, x, y).sum() * (model.num_data / len(y))
         loss = -(log_likelihood + model.prior().log_prob(mean).sum()) / model.num_data
         if not bool(torch.isfinite(loss)):
             raise TrainingDiverged("log likelihood", step)
         optimizer.zero_grad()
         loss.backward()
-        if held and mean.grad is not None:
-            mean.grad[:, held] = 0.0
-        clip_gradients([mean], settings.optimizer.clip, step)
+        clip_gradients(trained, settings.optimizer.clip, step)
         optimizer.step()
         if progress is not None:
             progress(step)

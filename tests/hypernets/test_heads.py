@@ -7,10 +7,11 @@ import pytest
 import torch
 
 from bayeshyper.hypernets import DenseHead
+from bayeshyper.models import WeightSpec
 
 
 def make(size: int = 9, features: int = 5, members: int = 2) -> DenseHead:
-    return DenseHead(size, features=features, members=members, gain=1.0)
+    return DenseHead(WeightSpec([("w", (size,))]), features=features, members=members, gain=1.0)
 
 
 def test_weights_are_the_matrix_times_the_features() -> None:
@@ -76,7 +77,7 @@ def test_projecting_what_the_head_made_is_the_gram_matrix_times_the_features() -
 
 @pytest.mark.parametrize("features", [1, 10, 80])
 def test_features_of_unit_scale_add_up_to_the_gain(features: int) -> None:
-    head = DenseHead(4000, features=features, gain=0.3)
+    head = DenseHead(WeightSpec([("w", (4000,))]), features=features, gain=0.3)
     weights = head(torch.ones(1, 1, features))
     # the standard deviation of 4000 Normals, within five standard errors
     assert weights.std().item() == pytest.approx(0.3, rel=5 / math.sqrt(2 * 4000))

@@ -108,5 +108,5 @@ def test_a_generator_decides_the_start() -> None:
 
 @pytest.mark.parametrize(("noise_dim", "members"), [(-1, 1), (3, 0)])
 def test_sizes_that_make_no_sense_are_refused(noise_dim: int, members: int) -> None:
-    with pytest.raises(ValueError, match=f"noise_dim = {noise_dim} and members = {members}"):
+    with pytest.raises(ValueError, match=f"noise_dim = {noise_dim}, .* and members = {members}"):
         Trunk(noise_dim, members=members)

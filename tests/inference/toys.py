@@ -14,7 +14,16 @@ from torch.distributions import Distribution
 
 from bayeshyper.hypernets import DenseHead, Hypernetwork, HypernetworkSettings
 from bayeshyper.inference import ImplicitGuide
-from bayeshyper.models import MLP, BayesianModel, FanInPrior, Gaussian, Likelihood, NormalPrior, Target
+from bayeshyper.models import (
+    MLP,
+    BayesianModel,
+    FanInPrior,
+    Gaussian,
+    Likelihood,
+    NormalPrior,
+    Target,
+    WeightSpec,
+)
 
 
 def random_hypernetwork(
@@ -33,7 +42,9 @@ def random_hypernetwork(
     def normal(*shape: int) -> Tensor:
         return torch.randn(*shape, generator=generator, dtype=torch.float64)
 
-    settings = HypernetworkSettings(noise_dim=noise_dim, hidden=hidden, gain=gain, output_noise=noise)
+    settings = HypernetworkSettings(
+        noise_dim=noise_dim, hidden=hidden, gain=gain, output_noise=noise, start_share=math.inf
+    )
     net = settings.build(normal(members, size), normal(size).mul(0.3).exp()).double()
     net.reset_parameters(generator)
     with torch.no_grad():
@@ -80,10 +91,10 @@ class FoldedHypernetwork(Hypernetwork):
         super().__init__(
             torch.zeros(1, size),
             torch.ones(size),
-            HypernetworkSettings(noise_dim=noise_dim, hidden=(), output_noise=noise),
+            HypernetworkSettings(noise_dim=noise_dim, hidden=(), output_noise=noise, start_share=math.inf),
         )
         self.trunk = Fold(noise_dim)  # type: ignore[assignment]
-        self.head = DenseHead(size, features=3 * noise_dim)
+        self.head = DenseHead(WeightSpec([("w", (size,))]), features=3 * noise_dim)
         generator = torch.Generator().manual_seed(seed)
         with torch.no_grad():
             self.head.matrix.normal_(0.0, 1.0, generator=generator)

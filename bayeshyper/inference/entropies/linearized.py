@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bayeshyper.hypernets import Hypernetwork, WeightDraw
+from bayeshyper.hypernets import Hypernetwork, LinearHead, WeightDraw
 
 from .estimator import Entropy, conditional_log_density
 from .overlap import Overlap
@@ -22,7 +22,9 @@ class LinearizedEntropy(Entropy):
         H ≈ D/2·log 2πe + Σ_i log(s_i σ_i) + E_z ½ logdet(I_d + Jᵀ M J),   M = AᵀΣ⁻¹A
 
     Exact where φ is affine; too large where the trunk folds (two z give nearly the same weights), which
-    the audit sees. Costs O(D k²) once per step, whatever the number of draws.
+    the audit sees. Costs O(D k²) once per step, whatever the number of draws. A head that is not linear in
+    the features has GᵀΣ⁻¹G in place of JᵀMJ, G being the Jacobian of the weights by z: d Jacobian-vector
+    products for each draw.
 
     Example:
         >>> from bayeshyper.hypernets import HypernetworkSettings
@@ -39,8 +41,13 @@ class LinearizedEntropy(Entropy):
 
     def information(self, hypernetwork: Hypernetwork, draw: WeightDraw) -> Tensor:
         """½ logdet(I_d + JᵀMJ), ``(M, R)``."""
-        precision = hypernetwork.output_noise.double().pow(-2)
-        return linearized_information(hypernetwork.head.gram(precision), jacobian_of(draw))
+        jacobian = jacobian_of(draw)
+        if isinstance(hypernetwork.head, LinearHead):
+            precision = hypernetwork.output_noise.double().pow(-2)
+            return linearized_information(hypernetwork.head.gram(precision), jacobian)
+        curvature = hypernetwork.curvature(draw.features, jacobian)
+        identity = torch.eye(curvature.shape[-1], dtype=curvature.dtype, device=curvature.device)
+        return 0.5 * torch.logdet(identity + curvature)
 
     def log_density(self, hypernetwork: Hypernetwork, draw: WeightDraw) -> Tensor:
         """log q̃(θ) at each draw, ``(M, R)``, by its own tangent (`Tangent`): exact where φ is affine."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from bayeshyper.hypernets import Hypernetwork, WeightDraw
+from bayeshyper.hypernets import Hypernetwork, LinearHead, WeightDraw
 
 __all__ = ["Overlap"]
 
@@ -26,16 +26,24 @@ class Overlap:
     Attributes:
         gram: M, ``(M, k, k)``.
         noise: n, ``(M, R, k)``.
+
+    Raises:
+        ValueError: A head that is not linear in the features has no M.
     """
 
     def __init__(self, hypernetwork: Hypernetwork, draw: WeightDraw) -> None:
-        precision = hypernetwork.output_noise.double().pow(-2)
+        head, precision = hypernetwork.head, hypernetwork.output_noise.double().pow(-2)
+        if not isinstance(head, LinearHead):
+            raise ValueError(
+                f"Got the head {hypernetwork.settings.head!r}, whose weights are not linear in the features, "
+                "expected one whose are; or take the entropy 'linearized'."
+            )
         self._trunk = hypernetwork.trunk
         self._features = draw.features.double()
         self._dtype = draw.z.dtype
-        self.gram = hypernetwork.head.gram(precision)
+        self.gram = head.gram(precision)
         # From σ ∘ ε alone: through (θ − μ)/s, which is the same in the end, digits of n would be lost.
-        self.noise = hypernetwork.head.project((draw.weights - draw.mean) / hypernetwork.unit, precision)
+        self.noise = head.project((draw.weights - draw.mean) / hypernetwork.unit, precision)
 
     @property
     def statistic(self) -> Tensor:

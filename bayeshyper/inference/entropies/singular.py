@@ -37,7 +37,6 @@ class SmallestSingularValueEntropy(Entropy):
     def information(self, hypernetwork: Hypernetwork, draw: WeightDraw) -> Tensor:
         """d/2·log(1 + λ_min), ``(M, R)``."""
         jacobian = jacobian_of(draw)
-        gram = hypernetwork.head.gram(hypernetwork.output_noise.double().pow(-2))
-        inner = jacobian.mT @ gram.unsqueeze(1) @ jacobian
+        inner = hypernetwork.curvature(draw.features, jacobian)
         smallest = torch.linalg.eigvalsh(inner)[..., 0].clamp_min(0.0)
         return 0.5 * jacobian.shape[-1] * torch.log1p(smallest)

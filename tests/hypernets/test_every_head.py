@@ -1,0 +1,269 @@
+"""Laws that every head keeps, found by its name; those of a linear head against the same A stored whole."""
+
+from __future__ import annotations
+
+import copy
+import math
+
+import pytest
+import torch
+from torch import Tensor
+
+from bayeshyper.hypernets import (
+    HEADS,
+    BoundedHead,
+    Head,
+    Hypernetwork,
+    HypernetworkSettings,
+    LinearHead,
+    MatrixNoiseHead,
+)
+from bayeshyper.models import WeightSpec
+
+SPEC = WeightSpec(
+    [
+        ("conv.weight", (6, 3, 2, 2)),
+        ("conv.bias", (6,)),
+        ("gate", ()),
+        ("out.weight", (4, 9)),
+        ("out.bias", (4,)),
+    ]
+)
+MEMBERS, DRAWS = 2, 3
+EVERY = [*HEADS, "bounded", "matrix-noise"]
+LINEAR = [name for name in EVERY if name == "matrix-noise" or (name in HEADS and HEADS[name].linear)]
+
+
+def make(name: str, features: int = 11) -> Head:
+    torch.manual_seed(0)
+    if name == "bounded":
+        return BoundedHead(HEADS["dense"](SPEC, features=features, members=MEMBERS, gain=2.0), 1.5).double()
+    if name == "matrix-noise":
+        inner = HEADS["low-rank"](SPEC, features=features - 8, members=MEMBERS)
+        return MatrixNoiseHead(inner, 2).double()
+    return HEADS[name](SPEC, features=features, members=MEMBERS, gain=0.3).double()
+
+
+def normal(*shape: int) -> Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+
+
+def base(head: Head) -> Tensor | None:
+    return normal(MEMBERS, SPEC.size) if head.multiplies else None
+
+
+def whole(head: LinearHead) -> Tensor:
+    """A, ``(M, D, k)``: what the head makes of each unit vector."""
+    identity = torch.eye(head.features, dtype=torch.float64).expand(MEMBERS, -1, -1)
+    matrix: Tensor = head(identity).mT.detach()
+    return matrix
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_weights_are_made_for_every_member_draw_and_tensor(name: str) -> None:
+    head = make(name)
+    features = normal(MEMBERS, DRAWS, 11)
+    weights = head(features, base(head))
+    assert weights.shape == (MEMBERS, DRAWS, SPEC.size)
+    for piece in SPEC:
+        mean = base(head)
+        part = head.generate(piece, features, None if mean is None else mean[:, None, piece.slice])
+        torch.testing.assert_close(part, weights[..., piece.slice], rtol=1e-12, atol=1e-14)
+
+
+@pytest.mark.parametrize("name", LINEAR)
+def test_a_linear_head_is_linear(name: str) -> None:
+    head = make(name)
+    assert isinstance(head, LinearHead)
+    features = normal(MEMBERS, DRAWS, 11)
+    torch.testing.assert_close(head(features).detach(), features @ whole(head).mT, rtol=1e-12, atol=1e-13)
+
+
+@pytest.mark.parametrize("name", LINEAR)
+def test_gram_and_projection_are_those_of_the_same_matrix_stored_whole(name: str) -> None:
+    head = make(name)
+    assert isinstance(head, LinearHead)
+    matrix, precision = whole(head), normal(MEMBERS, SPEC.size).exp()
+    gram = matrix.mT @ (precision.unsqueeze(-1) * matrix)
+    torch.testing.assert_close(head.gram(precision).detach(), gram, rtol=1e-11, atol=1e-12)
+    offsets = normal(MEMBERS, DRAWS, SPEC.size)
+    projection = (offsets * precision.unsqueeze(1)) @ matrix
+    torch.testing.assert_close(head.project(offsets, precision).detach(), projection, rtol=1e-11, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", LINEAR)
+def test_the_gram_has_the_gradient_of_the_matrix_stored_whole(name: str) -> None:
+    head = make(name)
+    assert isinstance(head, LinearHead)
+    precision = normal(MEMBERS, SPEC.size).exp().requires_grad_()
+    weights = normal(MEMBERS, 11, 11)
+    identity = torch.eye(11, dtype=torch.float64).expand(MEMBERS, -1, -1)
+    matrix = head(identity).mT
+    by_hand = ((matrix.mT @ (precision.unsqueeze(-1) * matrix)) * weights).sum()
+    wanted = [precision, *head.parameters()]
+    ours = torch.autograd.grad((head.gram(precision) * weights).sum(), wanted, allow_unused=True)
+    theirs = torch.autograd.grad(by_hand, wanted, allow_unused=True)
+    for one, other in zip(ours, theirs, strict=True):
+        zero = torch.zeros(())
+        torch.testing.assert_close(
+            zero if one is None or not one.numel() else one,
+            zero if other is None or not other.numel() else other,
+            rtol=1e-10,
+            atol=1e-11,
+            check_dtype=False,
+        )
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_curvature_is_that_of_the_jacobian_of_the_weights(name: str) -> None:
+    head = make(name)
+    features, jacobian = normal(MEMBERS, DRAWS, 11), normal(MEMBERS, DRAWS, 11, 4)
+    precision, mean = normal(MEMBERS, SPEC.size).exp(), base(head)
+    ours = head.curvature(features, jacobian, precision, mean).detach()
+    whole_jacobian = torch.autograd.functional.jacobian(lambda at: head(at, mean), features)
+    for member in range(MEMBERS):
+        for draw in range(DRAWS):
+            slope = whole_jacobian[member, draw, :, member, draw] @ jacobian[member, draw]
+            by_hand = slope.mT @ (precision[member].unsqueeze(-1) * slope)
+            torch.testing.assert_close(ours[member, draw], by_hand, rtol=1e-10, atol=1e-11)
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_members_are_apart_and_resets_are_the_generators_alone(name: str) -> None:
+    head = make(name)
+    features = normal(MEMBERS, DRAWS, 11)
+    before = head(features, base(head))
+    with torch.no_grad():
+        for parameter in head.parameters():
+            parameter[1] += 1.0
+    after = head(features, base(head))
+    assert torch.equal(before[0], after[0])
+    assert not torch.equal(before[1], after[1])
+    head.reset_parameters(torch.Generator().manual_seed(3))
+    once = copy.deepcopy(head.state_dict())
+    torch.manual_seed(99)
+    head.reset_parameters(torch.Generator().manual_seed(3))
+    assert all(torch.equal(once[key], tensor) for key, tensor in head.state_dict().items())
+
+
+def build(name: str, mean: Tensor, unit: Tensor, spec: WeightSpec, **options: object) -> Hypernetwork:
+    extra: dict[str, object] = {}
+    if name == "bounded":
+        extra = {"bound": 3.0}
+    elif name == "matrix-noise":
+        extra = {"matrix_noise": 1}
+    head = name if name in HEADS else "dense"
+    settings = HypernetworkSettings(head=head, noise_dim=4, hidden=(16,), **{**extra, **options})  # type: ignore[arg-type]
+    return settings.build(mean, unit, spec)
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_generated_weights_start_at_the_networks_own_scale(name: str) -> None:
+    """Within 10 % in every tensor, 0-D and 1-D ones too, for a network of awkward sizes and units."""
+    spec = WeightSpec(
+        [
+            ("wide.weight", (20, 100)),
+            ("wide.bias", (400,)),
+            ("narrow.weight", (30, 20)),
+            ("gate", ()),
+        ]
+    )
+    generator = torch.Generator().manual_seed(0)
+    scales = {"wide.weight": 1 / 30, "wide.bias": 0.02, "narrow.weight": 0.2, "gate": 0.5}
+    mean = torch.cat([scales[p.name] * torch.randn(1, p.size, generator=generator) for p in spec], dim=1)
+    unit = torch.cat([torch.full((p.size,), 2 * scales[p.name] if len(p.shape) > 1 else 1.0) for p in spec])
+    net = build(name, mean, unit, spec)
+    net.reset_parameters(generator)
+    weights = net.sample(600, generator=generator)
+    for piece in spec:
+        own = mean[:, piece.slice].square().mean().sqrt()
+        start = weights[:, piece.slice].square().mean().sqrt()
+        assert abs(start / own - 1) < 0.1, piece.name
+        assert weights[:, piece.slice].std(0).mean() > 0.01 * own, piece.name  # … but they do move
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_sizes_are_told_before_anything_is_allocated(name: str) -> None:
+    spec = WeightSpec([("layer.weight", (30, 20)), ("layer.bias", (30,))])
+    net = build(name, torch.randn(2, spec.size), torch.ones(spec.size), spec)
+    size = net.settings.size(spec, members=2)
+    assert size.parameters == sum(p.numel() for p in net.parameters() if p.requires_grad)
+    assert f"{size.parameters:,} parameters" in repr(size)
+    assert repr(size) in repr(net)
+
+
+@pytest.mark.parametrize("name", ["chunked", "coordinate", "adapter"])
+def test_compressive_heads_have_fewer_parameters_than_weights(name: str) -> None:
+    spec = WeightSpec([("a.weight", (400, 400)), ("a.bias", (400,)), ("b.weight", (400, 400))])
+    size = HypernetworkSettings(head=name).size(spec)
+    assert size.parameters < (0.5 if name == "adapter" else 0.2) * spec.size
+
+
+def test_low_rank_parameters_grow_with_the_sides_not_with_the_area() -> None:
+    def head_size(side: int) -> int:
+        spec = WeightSpec([("weight", (side, side))])
+        return HypernetworkSettings(head="low-rank").size(spec).parameters - 2 * spec.size
+
+    small, large = head_size(1_000), head_size(2_000)
+    assert large < 2.2 * small
+
+
+def test_a_head_that_cannot_fit_is_refused_with_its_estimate_and_one_that_can() -> None:
+    spec = WeightSpec([("weight", (20_000, 20_000))])
+    told = r"dense head for D=400,000,000, .* GB in training.*GB of memory that are free; (use|make)"
+    with pytest.raises(ValueError, match=told):
+        HypernetworkSettings().check_size(spec, members=2)
+
+
+@pytest.mark.parametrize("head", ["low-rank", "adapter"])
+@pytest.mark.parametrize("rank", [0, 10])
+def test_a_rank_that_exceeds_every_layer_is_refused(head: str, rank: int) -> None:
+    with pytest.raises(ValueError, match=f"rank = {rank}, expected at least 1 and at most 6"):
+        HEADS[head](SPEC, features=5, rank=rank)  # type: ignore[call-arg]
+
+
+def test_options_that_a_head_does_not_have_are_refused() -> None:
+    with pytest.raises(ValueError, match="rank for the head 'dense', expected nothing"):
+        HypernetworkSettings(options={"rank": 3}).build(torch.zeros(1, 4), torch.ones(4))
+    with pytest.raises(ValueError, match="code for the head 'low-rank', expected rank"):
+        HypernetworkSettings(head="low-rank", options={"code": 3}).build(torch.zeros(1, 4), torch.ones(4))
+
+
+def test_matrix_noise_needs_a_linear_head() -> None:
+    with pytest.raises(ValueError, match="ModulationHead, expected a head that is linear"):
+        HypernetworkSettings(head="modulation", matrix_noise=1).build(
+            torch.ones(1, SPEC.size), torch.ones(SPEC.size), SPEC
+        )
+
+
+def test_matrix_noise_correlates_rows_and_columns_as_its_factors_say() -> None:
+    """Given the trunk's noise, a layer's weights have covariance (UUᵀ ⊗ VVᵀ) + diag(σ²)."""
+    spec = WeightSpec([("weight", (3, 4))])
+    settings = HypernetworkSettings(
+        noise_dim=0, hidden=(), matrix_noise=2, output_noise=0.5, start_share=math.inf
+    )
+    net = settings.build(torch.zeros(1, 12), torch.ones(12), spec).double()
+    head = net.head
+    assert isinstance(head, MatrixNoiseHead)
+    with torch.no_grad():
+        head.left[0].copy_(normal(1, 3, 2))
+        head.right[0].copy_(normal(1, 4, 2).flip(1))
+    left, right = head.left[0][0].detach(), head.right[0][0].detach()
+    exact = torch.kron(left @ left.mT, right @ right.mT) + 0.25 * torch.eye(12)
+    draws = net.sample(200_000, generator=torch.Generator().manual_seed(0))
+    scale = exact.diagonal().sqrt()
+    # The standard error of a covariance is at most √2 s_i s_j / √n.
+    error = (torch.cov(draws.mT) - exact) / torch.outer(scale, scale)
+    assert error.abs().max() < 5 * math.sqrt(2 / 200_000)
+
+
+def test_a_bound_holds() -> None:
+    net = build("bounded", torch.zeros(1, SPEC.size), torch.ones(SPEC.size), SPEC, gain=50.0)
+    offsets = net.offsets(net.trunk(torch.randn(1, 100, 4)))
+    assert 2.0 < offsets.abs().max() <= 3.0
+
+
+def test_heads_are_found_by_the_files_of_their_folder() -> None:
+    assert set(HEADS) == {
+        "adapter", "chunked", "coordinate", "dense", "hierarchical", "low-rank", "modulation", "per-layer",
+    }  # fmt: skip
