@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Self
 
 import torch
@@ -96,11 +97,11 @@ class Target(nn.Module):
         """
         # One draw alone is run as the network itself, to the last bit.
         if len(weights) == 1:
-            with self._swapping:
+            with self._running():
                 return self._call(_at(0, self.spec.unflatten(weights)), x).unsqueeze(0)
         if self.stack is not None and x.dim() == 2:
             return self.stack(weights, x)
-        with self._swapping:
+        with self._running():
             return self._each_draw(lambda tensors: self._call(tensors, x), x, self.spec.unflatten(weights))
 
     def forward_local(self, weights: Tensor, conditional: Conditional, x: Tensor) -> Tensor:
@@ -129,19 +130,19 @@ class Target(nn.Module):
             with noise.of(tensors, drawn, variances):
                 return self._call(tensors, x)
 
-        with self._swapping:
+        with self._running():
             return self._each_draw(one, x, noise.tensors, noise.drawn, noise.variances)
 
     def layers(self, x: Tensor) -> Layers:
         """The layers whose rows may have noise of their own; found on the first batch."""
-        with self._swapping:
+        with self._running():
             if self._layers is None:
                 self._layers = find_layers(self.network, x, self.initial())
             return self._layers
 
     def vectorizes(self, x: Tensor) -> bool:
         """Whether vmap can run the network and its gradient; found, as `layers` are, on the first batch."""
-        with self._swapping:
+        with self._running():
             if self._slopes is None:
                 self._slopes = self._runs(grad(lambda tensors, x: self._unfused(tensors, x).sum()), x)
             return self._slopes
@@ -152,7 +153,7 @@ class Target(nn.Module):
         At the network's own initial weights, once: from then on they are constants, which all members of a
         posterior share though they start at other weights. Its γ and β are weights like any others.
         """
-        with self._swapping:
+        with self._running():
             set_statistics(self.network, x)
 
     def train(self, mode: bool = True) -> Self:
@@ -160,6 +161,22 @@ class Target(nn.Module):
         super().train(mode)
         self.network.eval()
         return self
+
+    @contextmanager
+    def _running(self) -> Iterator[None]:
+        """One thread at a time; what the modules keep of their run as attributes is forgotten after it.
+
+        A kept tensor is one of many draws at once, and would hold on to its whole computation.
+        """
+        with self._swapping:
+            before = [(vars(module), dict(vars(module))) for module in self.network.modules()]
+            try:
+                yield
+            finally:
+                for attributes, were in before:
+                    for name in attributes.keys() - were.keys():
+                        del attributes[name]
+                    attributes.update(were)
 
     def _each_draw(self, run: Callable[..., Tensor], x: Tensor, *tensors: Tensors) -> Tensor:
         """Run every draw's tensors ``(S, …)``: by vmap, or where it has no rule one after the other.

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from bayeshyper import HyperRegressor
 from bayeshyper.hypernets import HypernetworkSettings
 from bayeshyper.inference import ImplicitGuide, OptimizerSettings, SVISettings, WarmStartSettings, fit
-from bayeshyper.models import BayesianModel, FanInPrior, Gaussian, Target
+from bayeshyper.models import BayesianModel, Conditional, FanInPrior, Gaussian, Target
 from bayeshyper.prediction import WeightEnsemble
 
 
@@ -161,6 +161,37 @@ def test_tied_weights_are_fitted_as_one_and_come_out_as_one() -> None:
     for module, weight in zip(ensemble.modules(), drawn, strict=True):
         assert torch.equal(module.first.weight, weight)
         assert torch.equal(module.second.weight, weight)
+
+
+# -- what a module keeps ----------------------------------------------------------------------------------
+
+
+class Keeping(nn.Module):
+    """Keeps what it computed, as attention does for those who plot it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.last = nn.Linear(3, 4), nn.Linear(4, 1)
+        self.hidden: Tensor | None = None
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.hidden = self.also = torch.tanh(self.first(x))
+        output: Tensor = self.last(self.hidden)
+        return output
+
+
+def test_what_a_module_keeps_of_its_run_is_forgotten() -> None:
+    target = Target(Keeping())
+    weights = torch.randn(3, target.spec.size, requires_grad=True)
+    x = torch.randn(5, 3)
+    for draws in (weights, weights[:1]):
+        target(draws, x)
+    law = Conditional(weights.unsqueeze(0), torch.ones(1, 1, target.spec.size))
+    target.forward_local(weights, law, x)
+    assert target.vectorizes(x)
+    assert target.network.hidden is None
+    assert not hasattr(target.network, "also")
+    copy.deepcopy(target)  # which refuses tensors that were computed
 
 
 # -- buffers ----------------------------------------------------------------------------------------------

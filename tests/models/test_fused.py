@@ -140,6 +140,9 @@ class Last(nn.Module):
         return x[0][:, -1]
 
 
+CELLS = {"lstm": nn.LSTM, "gru": nn.GRU, "rnn": nn.RNN}
+
+
 def in_front(kind: str) -> tuple[nn.Module, Tensor, int]:
     """A network that counts after its body, rows, and the body's numbers per row."""
     torch.manual_seed(0)
@@ -148,8 +151,8 @@ def in_front(kind: str) -> tuple[nn.Module, Tensor, int]:
     elif kind == "convnet":
         body = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.ReLU(), nn.Flatten())
         x, width = torch.randn(9, 1, 4, 4), 8
-    elif kind == "lstm":
-        body, x, width = nn.Sequential(nn.LSTM(2, 5, batch_first=True), Last()), torch.randn(9, 3, 2), 5
+    elif kind in CELLS:
+        body, x, width = nn.Sequential(CELLS[kind](2, 5, batch_first=True), Last()), torch.randn(9, 3, 2), 5
     else:
         layer = nn.TransformerEncoderLayer(4, 2, 8, batch_first=True)
         body, x, width = nn.Sequential(layer, nn.Flatten()), torch.randn(9, 3, 4), 12
@@ -160,7 +163,7 @@ def in_front(kind: str) -> tuple[nn.Module, Tensor, int]:
     return network, x, width
 
 
-@pytest.mark.parametrize("kind", ["mlp", "convnet", "lstm", "encoder"])
+@pytest.mark.parametrize("kind", ["mlp", "convnet", "encoder", *CELLS])
 @pytest.mark.parametrize("learning", [True, False])
 def test_what_stands_before_a_bayesian_head_is_computed_once_for_all_draws(kind: str, learning: bool) -> None:
     network, x, width = in_front(kind)

@@ -62,6 +62,18 @@ class TwoWays(nn.Module):
         return output
 
 
+class BiasAgain(nn.Module):
+    """A convolution whose bias is added once more outside it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv1d(3, 2, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        assert self.conv.bias is not None
+        return self.conv(x.mT).mean(2) + self.conv.bias.square()
+
+
 class RandomStill(nn.Module):
     """Random in evaluation mode too: nobody can see whether it mixes rows."""
 
@@ -93,6 +105,7 @@ def found(network: nn.Module, x: Tensor) -> Layers:
         (MixedOnTheWay, ROWS, ["of_row.weight"], [], []),
         (Mixing, ROWS, [], [], []),
         (TwoWays, SEQUENCES, [], [], []),
+        (BiasAgain, SEQUENCES, [], ["conv.weight"], []),
         (RandomStill, ROWS, [], [], []),
         # The weight is computed from two tensors; the bias is its own, but its layer's noise is not flipped.
         (lambda: weight_norm(nn.Conv1d(3, 2, 1)), SEQUENCES, [], [], []),
