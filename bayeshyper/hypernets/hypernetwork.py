@@ -128,6 +128,10 @@ class Hypernetwork(nn.Module):
         moved: Tensor = self.head(features, self._base())
         return moved
 
+    def slopes(self, features: Tensor, jacobian: Tensor) -> Tensor:
+        """G, the Jacobian of the offsets by z, ``(M, R, D, d)``: for few draws of few weights."""
+        return self.head.all_slopes(features, jacobian, self._base())
+
     def curvature(self, features: Tensor, jacobian: Tensor) -> Tensor:
         """GᵀΣ⁻¹G in float64, ``(M, R, d, d)``, for the Jacobian G of the offsets by z."""
         precision = self.output_noise.double().pow(-2)

@@ -25,11 +25,13 @@ import copy
 
 import torch
 from torch import Tensor
-from torch.func import jvp, vmap
 
 from bayeshyper.hypernets import Hypernetwork, LinearHead, Trunk
 
 __all__ = ["LatentChannel", "SubspaceChannel"]
+
+# Numbers that are held at once where D of them belong to every noise: 32 MB of float64.
+NUMBERS_AT_ONCE = 2**22
 
 
 class LatentChannel:
@@ -58,6 +60,11 @@ class LatentChannel:
         if not isinstance(member.head, LinearHead):
             return SubspaceChannel(member)
         return cls(member.trunk, member.head.gram(member.output_noise.double().pow(-2))[0])
+
+    @property
+    def has_cheap_jacobian(self) -> bool:
+        """Whether B ∂φ/∂z costs no more than a small multiple of Bφ."""
+        return True
 
     @property
     def slack(self) -> float:
@@ -134,6 +141,11 @@ class SubspaceChannel(LatentChannel):
         self._slack = 0.5 * (remainder - remainder.mean(0)).square().sum(-1).mean().item()
 
     @property
+    def has_cheap_jacobian(self) -> bool:
+        """D numbers for each of z's directions, and each draw: it is not."""
+        return False
+
+    @property
     def slack(self) -> float:
         """½ E‖ρ − E ρ‖², which is most of what y leaves out."""
         return self._slack
@@ -145,17 +157,18 @@ class SubspaceChannel(LatentChannel):
 
     def mean(self, z: Tensor) -> Tensor:
         """Qᵀ Σ^-½ g(z): ``(n, d)`` to ``(n, r)``."""
-        return (self._whitened(z) - self.center) @ self.basis
+        rows = max(1, NUMBERS_AT_ONCE // self.member.size)
+        return torch.cat([(self._whitened(part) - self.center) @ self.basis for part in z.split(rows)])
 
     def mean_and_jacobian(self, z: Tensor) -> tuple[Tensor, Tensor]:
-        """The mean ``(n, r)`` and its Jacobian by z ``(n, r, d)``, by d Jacobian-vector products."""
+        """The mean ``(n, r)`` and its Jacobian by z ``(n, r, d)``."""
+        rows = max(1, NUMBERS_AT_ONCE // (self.member.size * self.noise_dim))
+        return self.mean(z), torch.cat([self._jacobian(part) for part in z.split(rows)])
 
-        def along(direction: Tensor) -> Tensor:
-            slope: Tensor = jvp(self.mean, (z,), (direction.expand_as(z),))[1]
-            return slope
-
-        jacobian: Tensor = vmap(along, out_dims=-1)(torch.eye(self.noise_dim, dtype=z.dtype))
-        return self.mean(z), jacobian
+    def _jacobian(self, z: Tensor) -> Tensor:
+        features, jacobian = self.trunk.with_jacobian(z.unsqueeze(0))
+        slopes = self.member.slopes(features, jacobian)[0] / self.member.output_noise[0].unsqueeze(-1)
+        return self.basis.mT @ slopes
 
     def features_and_jacobian(self, z: Tensor) -> tuple[Tensor, Tensor]:
         """The mean is its own features: the factor is the identity."""

@@ -67,7 +67,7 @@ def information_bounds(
         return InformationBounds(zero, zero, zero)
     if proposal is None:
         with torch.enable_grad():
-            proposal = Proposal(channel, generator)
+            proposal = Proposal.of(channel, generator)
     truth, y = channel.joint(draws, generator)
     mean, jacobian = channel.mean_and_jacobian(truth)
     at_truth = channel.log_weight(mean, y)
@@ -107,7 +107,7 @@ def log_density(
         else:
             y, square = channel.observe(member, offset)
             with torch.enable_grad():
-                proposal = Proposal(channel, generator)
+                proposal = Proposal.of(channel, generator)
             density = proposal.log_marginal(y, inner, generator)[0] - 0.5 * square
         density = density - constant
         results.append(density)

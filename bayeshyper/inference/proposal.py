@@ -117,6 +117,12 @@ class Proposal:
         above = torch.logsumexp(torch.cat([true_weight, weights]), dim=0) - math.log(draws + 1)
         return below, above
 
+    @classmethod
+    def of(cls, channel: LatentChannel, generator: torch.Generator) -> Proposal:
+        """The proposal for a channel: straightening where its Jacobians are cheap, else from tangents."""
+        kind = cls if channel.has_cheap_jacobian else TangentProposal
+        return kind(channel, generator)
+
     # -- modes ------------------------------------------------------------------------------------------
 
     def _hills(self, y: Tensor) -> list[_Hill]:
@@ -263,3 +269,17 @@ class Proposal:
             density = self._log_density(z, hill, origin == number)
             proposal = torch.logaddexp(proposal, share + density)
         return target - proposal
+
+
+class TangentProposal(Proposal):
+    """Draws from a Student t at each mode, its precision that of the tangent there: ρ(z) = Lᵀ(z − mode).
+
+    It needs no Jacobian but at the modes, and covers a thin curved sheet less well: the bounds stay bounds,
+    and are further apart.
+    """
+
+    def _straighten(self, z: Tensor, hill: _Hill) -> tuple[Tensor, Tensor]:
+        """ρ(z) ``(K, n, d)`` and ∂ρ/∂z ``(K, n, d, d)``."""
+        across = hill.factor.mT
+        rho = (across @ (z - hill.mode).unsqueeze(-1)).squeeze(-1)
+        return rho, across.expand(*z.shape[:2], -1, -1)

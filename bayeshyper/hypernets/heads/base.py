@@ -97,7 +97,7 @@ class Head(nn.Module):
     ) -> Tensor:
         """GᵀΣ⁻¹G in float64, ``(M, S, d, d)``, for the Jacobian G = ∂weights/∂z.
 
-        By d Jacobian-vector products, a tensor at a time.
+        A tensor at a time, so that no more than one tensor's part of G is held.
 
         Args:
             features: φ, ``(M, S, k)``.
@@ -108,13 +108,18 @@ class Head(nn.Module):
         members, draws, _, noise_dim = jacobian.shape
         total = jacobian.new_zeros(members, draws, noise_dim, noise_dim, dtype=torch.float64)
         for piece in self.spec:
-            slopes = self._slopes(piece, features, jacobian, _part(base, piece)).double()
+            slopes = self.slopes(piece, features, jacobian, _part(base, piece)).double()
             weighted = slopes * precision[:, piece.slice].double().sqrt()[:, None, :, None]
             total = total + weighted.mT @ weighted
         return total
 
-    def _slopes(self, piece: WeightPiece, features: Tensor, jacobian: Tensor, base: Tensor | None) -> Tensor:
-        """∂(one tensor's weights)/∂z, ``(M, S, size, d)``."""
+    def slopes(
+        self, piece: WeightPiece, features: Tensor, jacobian: Tensor, base: Tensor | None = None
+    ) -> Tensor:
+        """∂(one tensor's weights)/∂z, ``(M, S, size, d)``, by d Jacobian-vector products.
+
+        Subclasses that know a shorter way may take it; arguments as for `generate` and `curvature`.
+        """
 
         def along(direction: Tensor) -> Tensor:
             slope: Tensor = jvp(lambda at: self.generate(piece, at, base), (features,), (direction,))[1]
@@ -122,6 +127,11 @@ class Head(nn.Module):
 
         slopes: Tensor = vmap(along, in_dims=-1, out_dims=-1)(jacobian)
         return slopes
+
+    def all_slopes(self, features: Tensor, jacobian: Tensor, base: Tensor | None = None) -> Tensor:
+        """∂weights/∂z, ``(M, S, D, d)``, held whole; arguments as for `curvature`."""
+        parts = [self.slopes(piece, features, jacobian, _part(base, piece)) for piece in self.spec]
+        return torch.cat(parts, dim=-2)
 
     def extra_repr(self) -> str:
         """Sizes, for ``print``."""

@@ -25,7 +25,7 @@ class CoordinateHead(Head, name="coordinate"):
 
     HyperNEAT's indirect encoding (Stanley, D'Ambrosio & Gauci 2009): c holds the positions of the units (and
     of the kernel's cell) that a weight joins. Its number of parameters does not grow with D. It is not linear
-    in the features, so its entropy goes by Jacobian-vector products.
+    in the features, so its entropy goes by the Jacobian at each draw.
 
     Args:
         spec: The tensors.
@@ -78,15 +78,32 @@ class CoordinateHead(Head, name="coordinate"):
 
     def generate(self, piece: WeightPiece, features: Tensor, base: Tensor | None = None) -> Tensor:
         """One tensor's weights, ``(M, S, size)``."""
-        index = self._index[piece.name]
+        made: Tensor = (self._output(piece) @ self._units(piece, features)).squeeze(2)
+        return made
+
+    def slopes(
+        self, piece: WeightPiece, features: Tensor, jacobian: Tensor, base: Tensor | None = None
+    ) -> Tensor:
+        """vᵀ diag(1 − tanh²) Q J, ``(M, S, size, d)``: one product for all of z's directions."""
+        units = self._units(piece, features)
+        weighted = self._output(piece).mT * (1.0 - units.square())  # (M, S, units, size)
+        return weighted.mT @ (self.encode.unsqueeze(1) @ jacobian)
+
+    def _output(self, piece: WeightPiece) -> Tensor:
+        """v, scaled for a tensor, ``(M, 1, 1, units)``."""
+        scale = self.log_gains[:, self._index[piece.name]].exp()
+        return (self.output * scale.unsqueeze(-1))[:, None, None]
+
+    def _units(self, piece: WeightPiece, features: Tensor) -> Tensor:
+        """The hidden units at every position of a tensor, ``(M, S, units, size)``."""
         shape = (*piece.shape[: AXES - 1], math.prod(piece.shape[AXES - 1 :])) if piece.shape else (1,)
-        inputs = (features @ self.encode.mT + self.tensors[:, None, index])[..., None]  # (M, S, units, 1)
+        of_tensor = self.tensors[:, None, self._index[piece.name]]
+        inputs = (features @ self.encode.mT + of_tensor)[..., None]  # (M, S, units, 1)
         for axis, length in enumerate(shape):
             waves = _waves(length, like=features)  # (length, 2 · octaves)
             along = (self.positions[:, axis] @ waves.mT).unsqueeze(1)  # (M, 1, units, length)
             inputs = (inputs.unsqueeze(-1) + along.unsqueeze(-2)).flatten(-2)
-        made = (self.output[:, None, None] @ torch.tanh(inputs)).squeeze(2)
-        return made * self.log_gains.exp()[:, None, index, None]
+        return torch.tanh(inputs)
 
 
 def _waves(length: int, *, like: Tensor) -> Tensor:

@@ -21,7 +21,7 @@ class ModulationHead(Head, name="modulation"):
     A scale for every output channel and one for every input channel (rank-1, Dusenberry et al. 2020, arXiv
     2005.07186; BatchEnsemble's fast weights made random), a shift for every entry of a tensor of fewer than
     two dimensions (FiLM, Perez et al. 2018, arXiv 1709.07871): k(in + out) numbers for a layer. The product
-    of two scales is not linear in the features, so its entropy goes by Jacobian-vector products.
+    of two scales is not linear in the features, so its entropy goes by the Jacobian at each draw.
 
     Args:
         spec: The tensors.
@@ -80,6 +80,23 @@ class ModulationHead(Head, name="modulation"):
         kernel = math.prod(piece.shape[2:])
         offsets: Tensor = scales.flatten(2).repeat_interleave(kernel, dim=-1) * base
         return offsets
+
+    def slopes(
+        self, piece: WeightPiece, features: Tensor, jacobian: Tensor, base: Tensor | None = None
+    ) -> Tensor:
+        """∂ of (1 + r)(1 + s)ᵀ ∘ μ by z: (∂r)(1 + s)ᵀ ∘ μ + (1 + r)(∂s)ᵀ ∘ μ, ``(M, S, size, d)``."""
+        if base is None:
+            raise ValueError("Got no mean weights, expected those that the modulation head scales.")
+        index = self._index[piece.name]
+        left: Tensor = self.left[index].unsqueeze(1) @ jacobian  # (M, S, out, d)
+        if matrix_shape(piece) is None:
+            return left
+        right: Tensor = self.right[index].unsqueeze(1) @ jacobian  # (M, S, in, d)
+        by_left = left.unsqueeze(3) * (1.0 + features @ self.right[index].mT)[:, :, None, :, None]
+        by_right = right.unsqueeze(2) * (1.0 + features @ self.left[index].mT)[..., None, None]
+        slopes = (by_left + by_right).flatten(2, 3).repeat_interleave(math.prod(piece.shape[2:]), dim=2)
+        scaled: Tensor = slopes * base.unsqueeze(-1)
+        return scaled
 
 
 def _sides(piece: WeightPiece) -> tuple[int, int]:
