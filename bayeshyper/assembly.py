@@ -21,7 +21,7 @@ from bayeshyper.inference import (
     SVISettings,
     WarmStartSettings,
 )
-from bayeshyper.models import LIKELIHOODS, NETWORKS, PRIORS, BayesianModel, Likelihood, Target
+from bayeshyper.models import LIKELIHOODS, NETWORKS, PRIORS, BayesianModel, Likelihood, Target, TargetFacts
 from bayeshyper.threads import seeded
 
 __all__ = ["build_guide", "build_model", "build_settings"]
@@ -44,7 +44,7 @@ def build_settings(inference: Recipe) -> SVISettings:
 
 
 def build_model(
-    recipe: Recipe, *, rows: int, features: int, classes: int | None, network: nn.Module | None, seed: int
+    recipe: Recipe, *, rows: int, features: int, facts: TargetFacts, network: nn.Module | None, seed: int
 ) -> BayesianModel:
     """The Bayesian model that a model recipe spells out.
 
@@ -52,11 +52,11 @@ def build_model(
         recipe: Tables ``target``, ``prior``, ``likelihood``.
         rows: N, the training rows.
         features: Encoded inputs per row.
-        classes: C for classification, None for regression.
+        facts: What is known of the training targets.
         network: A module of the user's instead of the recipe's.
         seed: Of the network's initial weights.
     """
-    likelihood = _build_likelihood(recipe.get("likelihood", {}), classes)
+    likelihood = _build_likelihood(recipe.get("likelihood", {}), facts)
     table = dict(recipe.get("target", {}))
     bayesian, pretrained = table.pop("bayesian", ["*"]), table.pop("pretrained", None)
     if network is None:
@@ -115,19 +115,27 @@ def initial_means(model: BayesianModel, members: int, seed: int) -> Tensor:
     return torch.stack(rows)
 
 
-def _build_likelihood(table: Recipe, classes: int | None) -> Likelihood:
+def _build_likelihood(table: Recipe, facts: TargetFacts) -> Likelihood:
     options = dict(table)
     family = options.pop("family", "auto")
-    task = "regression" if classes is None else "classification"
+    task = "classification" if facts.n_classes else "regression"
     if family == "auto":
-        family = "gaussian" if classes is None else "bernoulli" if classes == 2 else "categorical"
-    if LIKELIHOODS[family].task != task:
-        fitting = [name for name, kind in LIKELIHOODS.items() if kind.task == task]
+        family = _usual(facts)
+    kind = LIKELIHOODS[family]
+    if kind.task != task:
+        fitting = [name for name, other in LIKELIHOODS.items() if other.task == task]
         raise RecipeError(f"The likelihood {family!r} is not for {task}; choose one of {', '.join(fitting)}.")
-    if family == "categorical":
-        options["n_classes"] = classes
-    elif family == "bernoulli" and classes != 2:
+    likelihood = kind.for_target(facts, **options)
+    if facts.n_columns > 1 and likelihood.event_shape != (facts.n_columns,):
         raise RecipeError(
-            f"Got {classes} classes for the likelihood 'bernoulli', expected 2; use 'categorical'."
+            f"The likelihood {family!r} is for a single number per row, but the target has "
+            f"{facts.n_columns} columns; use 'multivariate-gaussian', or fit each column alone."
         )
-    return LIKELIHOODS[family](**options)
+    return likelihood
+
+
+def _usual(facts: TargetFacts) -> str:
+    """The family that "auto" means."""
+    if facts.n_classes:
+        return "bernoulli" if facts.n_classes == 2 else "categorical"
+    return "gaussian" if facts.n_columns == 1 else "multivariate-gaussian"

@@ -18,11 +18,12 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor, nn
 
 from bayeshyper.assembly import build_guide, build_model, build_settings
-from bayeshyper.data import TableEncoder, Task, as_features, check_rows, check_target
+from bayeshyper.data import TableEncoder, Task, as_features, category_order, check_rows, check_target
 from bayeshyper.diagnostics import Audit, audit, evaluate, to_arviz
 from bayeshyper.errors import ModelFileError, RecipeError
 from bayeshyper.inference import History, fit, take_holdout
 from bayeshyper.modelfile import read_model_file, write_model_file
+from bayeshyper.models import TargetFacts
 from bayeshyper.prediction import PredictiveDistribution, WeightEnsemble
 from bayeshyper.progress import ProgressBar
 from bayeshyper.recipes import apply_overrides, read_recipe
@@ -40,10 +41,17 @@ class HyperEstimator(BaseEstimator):
     _task: ClassVar[Task]
 
     # What the two kinds of target differ in.
-    _n_classes: int | None
 
-    def _learn_target(self, targets: NDArray[Any]) -> Array:
-        """Standardised numbers or class indices, ``(N,)``."""
+    def _learn_target(self, targets: NDArray[Any], order: list[Any] | None) -> Array:
+        """Numbers or class indices, ``(N,)`` or ``(N, K)``; ``order`` is an ordered categorical's."""
+        raise NotImplementedError
+
+    def _facts(self) -> TargetFacts:
+        """What a likelihood may know of the target that was learned."""
+        raise NotImplementedError
+
+    def _as_modelled(self, targets: Array) -> Array:
+        """The targets in the units that the model's likelihood sees."""
         raise NotImplementedError
 
     def _units(self) -> dict[str, Any]:
@@ -100,21 +108,24 @@ class HyperEstimator(BaseEstimator):
         Args:
             X: ``(N, columns)``, a DataFrame (numbers, booleans, categories, dates; missing values are fine)
                 or an array of numbers (NaN means missing).
-            y: ``(N,)``, numbers for a regressor, class labels for a classifier.
+            y: ``(N,)``, numbers for a regressor (``(N, K)`` for K of them per row), labels for a classifier.
 
         Raises:
-            DataError: Data that cannot be learned from; the sentence says what to do.
+            DataError: Data that cannot be learned from, or a target that the likelihood does not allow; the
+                sentence says what to do.
             RecipeError: A recipe or setting with an unknown key or a wrong value.
             TrainingDiverged: The loss stopped being finite.
         """
         recipe, inference = self._recipes()
         inputs, targets = self._encode_training(X, y)
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
-        x, t = torch.from_numpy(inputs).float(), torch.from_numpy(targets).float()
+        x = torch.from_numpy(inputs).float()
         self._assemble(recipe, inference, inputs.shape[1], seed)
         otherwise = self.settings_.otherwise
         if otherwise and not self._start_is_for(x):
             self._assemble(*self._recipes(otherwise), inputs.shape[1], seed)
+        self._model.likelihood.check_target(torch.tensor(targets))
+        t = torch.from_numpy(self._as_modelled(targets)).float()
         split = take_holdout(len(inputs), self.settings_, torch.Generator().manual_seed(seed))
         heldout = None
         if split is not None:
@@ -153,7 +164,7 @@ class HyperEstimator(BaseEstimator):
         name = getattr(y, "name", None)
         self.target_name_ = name if isinstance(name, str) else None
         self.encoder_ = TableEncoder()
-        return self.encoder_.fit_transform(table), self._learn_target(targets)
+        return self.encoder_.fit_transform(table), self._learn_target(targets, category_order(y))
 
     def _assemble(self, recipe: dict[str, Any], inference: dict[str, Any], features: int, seed: int) -> None:
         """Build model and guide, untrained, from resolved recipes."""
@@ -162,7 +173,7 @@ class HyperEstimator(BaseEstimator):
         try:
             self.settings_ = build_settings(inference)
             self._model = build_model(
-                recipe, rows=1, features=features, classes=self._n_classes, network=self.network, seed=seed
+                recipe, rows=1, features=features, facts=self._facts(), network=self.network, seed=seed
             )
             self._guide = build_guide(self._model, recipe, self.settings_, seed=seed)
         except ValueError as error:  # a value of the right type that makes no sense, such as steps = -1

@@ -13,8 +13,10 @@ from torch import nn
 
 from bayeshyper.base import Array, HyperEstimator
 from bayeshyper.data import TargetScaler, Task
-from bayeshyper.errors import ModelFileError
+from bayeshyper.data.names import listed
+from bayeshyper.errors import DataError, ModelFileError
 from bayeshyper.modelfile import read_model_file
+from bayeshyper.models import Ordinal, TargetFacts
 
 __all__ = ["HyperClassifier", "HyperRegressor", "load"]
 
@@ -22,7 +24,9 @@ __all__ = ["HyperClassifier", "HyperRegressor", "load"]
 class HyperRegressor(RegressorMixin, HyperEstimator):
     """A regressor with honest uncertainty: a hypernetwork posterior over a network's weights.
 
-    Inputs and targets are standardised inside; everything that comes out is in the target's own units.
+    Inputs and targets are standardised inside; everything that comes out is in the target's own units. A
+    likelihood for counts or shares is chosen by ``settings={"likelihood.family": "poisson"}``, say, and sees
+    its targets as they are. Targets of K columns have predictions ``(N, K)``.
 
     Args:
         model: A model recipe: the name of a ready-made one, the path of a TOML file, or a dict.
@@ -51,7 +55,6 @@ class HyperRegressor(RegressorMixin, HyperEstimator):
     """
 
     _task: ClassVar[Task] = "regression"
-    _n_classes = None
 
     def predict(self, X: Any, return_std: bool = False) -> Array | tuple[Array, Array]:
         """The predictive mean ``(N,)``, and with ``return_std`` the predictive standard deviation too."""
@@ -62,22 +65,39 @@ class HyperRegressor(RegressorMixin, HyperEstimator):
         """Quantiles of the predictive distribution, ``(N, L)``."""
         return self.predictive(X).quantiles(levels)
 
-    def _learn_target(self, targets: NDArray[Any]) -> Array:
+    def _learn_target(self, targets: NDArray[Any], order: list[Any] | None) -> Array:
         self._scaler = TargetScaler.fit(targets)
-        return self._scaler.transform(targets)
+        return targets
+
+    def _facts(self) -> TargetFacts:
+        means = np.atleast_1d(self._scaler.mean)
+        return TargetFacts(mean=float(means[0]), n_columns=len(means))
+
+    @property
+    def _unit(self) -> TargetScaler:
+        """How the model sees the target: standardised, or as it is."""
+        return self._scaler if self._model.likelihood.standardized else TargetScaler(mean=0.0, scale=1.0)
+
+    def _as_modelled(self, targets: Array) -> Array:
+        return self._unit.transform(targets)
 
     def _units(self) -> dict[str, Any]:
-        return {"loc": self._scaler.mean, "scale": self._scaler.scale}
+        return {"loc": self._unit.mean, "scale": self._unit.scale}
 
     @property
     def _log_unit(self) -> float:
-        return float(np.log(self._scaler.scale))
+        return float(np.log(self._unit.scale).sum())
 
     def _target_record(self) -> dict[str, Any]:
-        return {"mean": self._scaler.mean, "scale": self._scaler.scale}
+        return {
+            "mean": np.asarray(self._scaler.mean).tolist(),
+            "scale": np.asarray(self._scaler.scale).tolist(),
+        }
 
     def _restore_target(self, record: Mapping[str, Any]) -> None:
-        self._scaler = TargetScaler(mean=record["mean"], scale=record["scale"])
+        mean, scale = (np.array(record[name], dtype=np.float64) for name in ("mean", "scale"))
+        # The array of a single number is that number.
+        self._scaler = TargetScaler(mean=mean[()], scale=scale[()])
 
 
 class HyperClassifier(ClassifierMixin, HyperEstimator):
@@ -86,7 +106,8 @@ class HyperClassifier(ClassifierMixin, HyperEstimator):
     Args: as for `HyperRegressor`.
 
     Attributes:
-        classes_: The labels, sorted; the columns of ``predict_proba``.
+        classes_: The labels, sorted, or in the order of an ordered categorical; the columns of
+            ``predict_proba``.
         history_: The `History` of the fit.
         n_features_in_: Columns of the training table.
 
@@ -111,13 +132,25 @@ class HyperClassifier(ClassifierMixin, HyperEstimator):
         """Class probabilities, ``(N, C)``, averaged over the posterior."""
         return self.predictive(X).probs
 
-    @property
-    def _n_classes(self) -> int:  # type: ignore[override]
-        return len(self.classes_)
-
-    def _learn_target(self, targets: NDArray[Any]) -> Array:
+    def _learn_target(self, targets: NDArray[Any], order: list[Any] | None) -> Array:
         self.classes_, indices = np.unique(targets, return_inverse=True)
+        self._ordered = order is not None or not any(isinstance(label, str) for label in self.classes_)
+        if order is not None:
+            place = np.array([order.index(label) for label in self.classes_.tolist()]).argsort()
+            self.classes_, indices = self.classes_[place], place.argsort()[indices]
         return indices.astype(np.float64)
+
+    def _facts(self) -> TargetFacts:
+        return TargetFacts(n_classes=len(self.classes_))
+
+    def _as_modelled(self, targets: Array) -> Array:
+        if isinstance(self._model.likelihood, Ordinal) and not self._ordered:
+            raise DataError(
+                f"Got classes in no order, {listed(map(repr, self.classes_.tolist()), most=3)}, for the "
+                "likelihood 'ordinal', expected numbers or an ordered categorical: "
+                "pandas.Categorical(y, categories=[lowest, …, highest], ordered=True)."
+            )
+        return targets
 
     def _units(self) -> dict[str, Any]:
         return {"classes": self.classes_}

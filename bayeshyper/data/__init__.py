@@ -5,7 +5,7 @@ from bayeshyper.data.datasets import BUNDLED, Split, UCIDataset, load_bundled, l
 from bayeshyper.data.encoding import TableEncoder
 from bayeshyper.data.reading import read_table
 from bayeshyper.data.tables import align_columns, check_rows, split_target
-from bayeshyper.data.targets import TargetScaler, Task, check_target, infer_task
+from bayeshyper.data.targets import TargetScaler, Task, category_order, check_target, infer_task
 
 __all__ = [
     "BUNDLED",
@@ -16,6 +16,7 @@ __all__ = [
     "UCIDataset",
     "align_columns",
     "as_features",
+    "category_order",
     "check_rows",
     "check_target",
     "infer_task",

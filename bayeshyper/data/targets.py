@@ -15,7 +15,7 @@ from bayeshyper.data.columns import LARGEST
 from bayeshyper.data.names import listed
 from bayeshyper.errors import DataError, DataWarning
 
-__all__ = ["TargetScaler", "Task", "check_target", "infer_task"]
+__all__ = ["TargetScaler", "Task", "category_order", "check_target", "infer_task"]
 
 Task = Literal["regression", "classification"]
 
@@ -58,11 +58,11 @@ def check_target(y: Any, task: Task) -> NDArray[Any]:
     """Checks that a target can be learned, and returns it as a plain array.
 
     Args:
-        y: The target, (N,); a name, where it has one, is used in messages.
+        y: The target, (N,), or for regression (N, K); a name, where it has one, is used in messages.
         task: "regression" or "classification".
 
     Returns:
-        The target, (N,): float64 for regression, the labels as they are for classification.
+        The target, as many: float64 for regression, the labels as they are for classification.
 
     Raises:
         DataError: If values are missing, infinite or not what the task needs, or if all are the same.
@@ -73,6 +73,9 @@ def check_target(y: Any, task: Task) -> NDArray[Any]:
     """
     name = getattr(y, "name", None)
     what = "The target y" if name is None else f"The target {name!r}"
+    if task == "regression" and np.ndim(y) == 2 and np.shape(y)[1] > 1:
+        columns = pd.DataFrame(y).items()
+        return np.stack([check_target(column.rename(name), task) for name, column in columns], axis=1)
     values = _one_column(y, what)
     missing = pd.isna(values)
     if missing.any():
@@ -87,6 +90,19 @@ def check_target(y: Any, task: Task) -> NDArray[Any]:
     if values.dtype.kind == "c":
         raise DataError(f"Complex data not supported: {what} holds complex numbers, not real ones.")
     return _check_numbers(values, what) if task == "regression" else _check_labels(values, what)
+
+
+def category_order(y: Any) -> list[Any] | None:
+    """The categories of an ordered categorical, lowest first; None where y is none.
+
+    Example:
+        >>> category_order(pd.Categorical(["hot", "cold"], ["cold", "warm", "hot"], ordered=True))
+        ['cold', 'warm', 'hot']
+        >>> category_order(["hot", "cold"]) is None
+        True
+    """
+    kind = getattr(y, "dtype", None)
+    return kind.categories.tolist() if isinstance(kind, pd.CategoricalDtype) and kind.ordered else None
 
 
 def _one_column(y: Any, what: str) -> NDArray[Any]:
@@ -170,7 +186,7 @@ class TargetScaler:
     """Standardises a regression target, and takes predictions back to its units.
 
     Args:
-        mean: The training targets' mean.
+        mean: The training targets' mean; ``(K,)`` where they have K columns, as has their scale.
         scale: Their standard deviation. A density in standardised units is divided by it to be a
             density in the target's own.
 
@@ -182,13 +198,16 @@ class TargetScaler:
         array([5.])
     """
 
-    mean: float
-    scale: float
+    mean: float | NDArray[np.float64]
+    scale: float | NDArray[np.float64]
 
     @classmethod
     def fit(cls, y: ArrayLike) -> TargetScaler:
-        """Takes mean and standard deviation of y, (N,); a constant y gets scale 1."""
+        """Takes mean and standard deviation of y, (N,) or (N, K); a constant y gets scale 1."""
         values = np.asarray(y, dtype=np.float64)
+        if values.ndim == 2:
+            columns = [cls.fit(column) for column in values.T]
+            return cls(np.array([c.mean for c in columns]), np.array([c.scale for c in columns]))
         mean = values.mean()
         centred = values - mean
         # Squares of values below 1e-160 vanish, so the deviation is taken in units of the largest one.

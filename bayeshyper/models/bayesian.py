@@ -70,7 +70,7 @@ class BayesianModel(nn.Module):
         initial = target.initial()
         hyper = self.prior.latents(initial)
         latents = {**likelihood.latents, **hyper}
-        self.spec = target.spec + WeightSpec((name, ()) for name in latents)
+        self.spec = target.spec + WeightSpec((name, latent.shape) for name, latent in latents.items())
         self.prior.build(self.spec, initial, latents)
         self.prior_latents = tuple(hyper)
         self.num_data = num_data
@@ -148,8 +148,8 @@ class BayesianModel(nn.Module):
     def observe(self, weights: Tensor, outputs: Tensor) -> Distribution:
         """The distribution of the targets, given the network's outputs for the same weight draws."""
         latents = {
-            name: weights[..., self.spec[name].slice].reshape(*_lead(weights), 1)
-            for name in self.likelihood.latents
+            name: weights[..., self.spec[name].slice].reshape(*_lead(weights), 1, *latent.shape)
+            for name, latent in self.likelihood.latents.items()
         }
         return self.likelihood.distribution(outputs, latents)
 

@@ -20,7 +20,7 @@ def row_gradients(model: BayesianModel, weights: Tensor, x: Tensor, y: Tensor) -
         model: The model.
         weights: θ, ``(S, D)``.
         x: ``(N, …)``.
-        y: ``(S, N)``: each weight vector has targets of its own.
+        y: ``(S, N, …)``: each weight vector has targets of its own.
 
     Example:
         >>> from bayeshyper.models import FanInPrior, Gaussian, MLP, Target
@@ -62,8 +62,8 @@ def _of_stack(model: BayesianModel, stack: LinearStack, weights: Tensor, x: Tens
     Three times faster than by vmap, which carries every row's matrices through the whole pass.
     """
     latents = {
-        name: weights[:, model.spec[name].slice].repeat(1, len(x)).requires_grad_()
-        for name in model.likelihood.latents
+        name: _for_rows(weights[:, model.spec[name].slice], len(x), latent.shape).requires_grad_()
+        for name, latent in model.likelihood.latents.items()
     }
     pieces, inputs, made = stack.cut(weights.detach()), [], []
     h = x.mT.expand(len(weights), *x.mT.shape)
@@ -88,5 +88,10 @@ def _of_stack(model: BayesianModel, stack: LinearStack, weights: Tensor, x: Tens
             result[..., start : start + layer.fan_out] = slope.mT
             start += layer.fan_out
     for name, slope in zip(latents, slopes[len(made) :], strict=True):
-        result[..., model.spec[name].slice] = slope.unsqueeze(-1)
+        result[..., model.spec[name].slice] = slope.reshape(len(weights), len(x), -1)
     return result
+
+
+def _for_rows(latent: Tensor, rows: int, shape: tuple[int, ...]) -> Tensor:
+    """A latent ``(S, size)`` of its own for every row, ``(S, N, *shape)``."""
+    return latent.unsqueeze(1).repeat(1, rows, 1).reshape(len(latent), rows, *shape)

@@ -18,13 +18,14 @@ from bayeshyper.errors import DataError
 from bayeshyper.models import BayesianModel
 from bayeshyper.threads import seeded
 
+from .mixture import class_probabilities, entropy, mixed_cdf, quantile
+
 __all__ = ["PredictiveDistribution"]
 
 Array = NDArray[np.float64]
 
 # Numbers held at once, 64 MB of float64: rows × draws × outputs, or × the widest layer.
 CHUNK_NUMBERS = 2**23
-MAX_ROOT_STEPS = 100
 
 
 class PredictiveDistribution:
@@ -38,12 +39,17 @@ class PredictiveDistribution:
         model: Network and likelihood, in float64.
         weights: ``(S, D)``.
         x: Encoded rows ``(N, …)``.
-        loc: Mean of the target (regression).
-        scale: Standard deviation of the target (regression).
+        loc: What the model's zero is in the target's units (regression); ``(K,)`` for K columns.
+        scale: What the model's one is in them; likewise.
         classes: Labels, in the order of the class indices (classification).
 
     Attributes:
         task: ``"regression"`` or ``"classification"``.
+        discrete: Whether the targets are counts, whose quantiles are whole numbers.
+
+    Targets of K columns have one more dimension K, after the rows: ``mean (N, K)``, ``quantiles (N, K, L)``,
+    ``sample (n, N, K)``. The mean, spread, ``cdf`` and quantiles are each column's own; ``log_prob`` and
+    ``sample`` are of all columns together.
 
     Example:
         >>> from bayeshyper.models import FanInPrior, Gaussian, MLP, Target
@@ -62,13 +68,14 @@ class PredictiveDistribution:
         weights: Tensor,
         x: Tensor,
         *,
-        loc: float = 0.0,
-        scale: float = 1.0,
+        loc: float | Array = 0.0,
+        scale: float | Array = 1.0,
         classes: NDArray[np.generic] | None = None,
     ) -> None:
         if len(weights) < 1:
             raise ValueError("Got no weight draws, expected at least one.")
         self.task = model.likelihood.task
+        self.discrete = self.task == "regression" and model.likelihood.support.discrete
         self.classes = classes
         self._model, self._weights, self._x = model, weights, x
         self._loc, self._scale = loc, scale
@@ -97,7 +104,7 @@ class PredictiveDistribution:
             mean, within = part.mean.numpy(), part.variance.numpy()
             return np.stack([mean.mean(0), within.mean(0), mean.var(0)], axis=1)
 
-        mean, within, between = self._by_rows(moments).T
+        mean, within, between = np.moveaxis(self._by_rows(moments), 1, 0)
         return self._loc + self._scale * mean, self._scale**2 * within, self._scale**2 * between
 
     @property
@@ -124,10 +131,13 @@ class PredictiveDistribution:
         """P(target ≤ y) under the mixture, ``(N,)``: at the observed target this is the PIT."""
         self._require("regression", "cdf")
         standard = self._standardize(y)
-        return self._by_rows(lambda part, value: _cdf(part, value)[:, None], standard)[:, 0]
+        return self._by_rows(lambda part, value: mixed_cdf(self._marginals(part), value), standard)
 
     def quantiles(self, levels: ArrayLike) -> Array:
-        """Quantiles of the mixture, ``(N, L)`` for L levels strictly between 0 and 1."""
+        """Quantiles of the mixture, ``(N, L)`` for L levels strictly between 0 and 1.
+
+        A count's is the smallest whole number that is not exceeded with that probability or more.
+        """
         self._require("regression", "quantiles")
         wanted = np.atleast_1d(np.asarray(levels, dtype=np.float64))
         if wanted.ndim != 1 or not bool(((wanted > 0) & (wanted < 1)).all()):
@@ -136,12 +146,15 @@ class PredictiveDistribution:
             )
 
         def solve(part: Distribution) -> Array:
-            return np.stack([_quantile(part, level) for level in wanted], axis=1)
+            each = self._marginals(part)
+            found = [quantile(each, level, discrete=self.discrete) for level in wanted]
+            return np.stack(found, axis=-1)
 
-        return self._loc + self._scale * self._by_rows(solve, width=len(wanted))
+        loc, scale = (np.asarray(number)[..., None] for number in (self._loc, self._scale))
+        return loc + scale * self._by_rows(solve, width=len(wanted))
 
     def interval(self, level: float = 0.9) -> Array:
-        """The central interval that holds ``level`` of the probability, ``(N, 2)``."""
+        """The central interval that holds ``level`` of the probability (a count's: at least), ``(N, 2)``."""
         if not 0 < level < 1:
             raise ValueError(f"Got level = {level}, expected a share strictly between 0 and 1, like 0.9.")
         return self.quantiles([(1 - level) / 2, (1 + level) / 2])
@@ -154,8 +167,8 @@ class PredictiveDistribution:
         self._require("classification", "probs, entropy and mutual_information")
 
         def average(part: Distribution) -> Array:
-            probs = _class_probabilities(part)
-            return np.concatenate([probs.mean(0), _entropy(probs).mean(0)[:, None]], axis=1)
+            probs = class_probabilities(part)
+            return np.concatenate([probs.mean(0), entropy(probs).mean(0)[:, None]], axis=1)
 
         both = self._by_rows(average)
         return both[:, :-1], both[:, -1]
@@ -168,7 +181,7 @@ class PredictiveDistribution:
     @property
     def entropy(self) -> Array:
         """Entropy of the predicted class, ``(N,)``, in nats: the total uncertainty."""
-        return _entropy(self.probs)
+        return entropy(self.probs)
 
     @property
     def aleatoric_entropy(self) -> Array:
@@ -183,7 +196,11 @@ class PredictiveDistribution:
     # -- both -------------------------------------------------------------------------------------------
 
     def log_prob(self, y: ArrayLike) -> Array:
-        """Log predictive density (or probability of the label) of the observed targets, ``(N,)``."""
+        """Log predictive density (or probability of the label or count) of the observed targets, ``(N,)``.
+
+        Raises:
+            DataError: A target that the likelihood does not allow, or a class that it has not seen.
+        """
 
         def mix(part: Distribution, value: Array) -> Array:
             scores: Array = logsumexp(part.log_prob(torch.from_numpy(value)).numpy(), axis=0)
@@ -202,10 +219,13 @@ class PredictiveDistribution:
         return self._by_rows(score, self._targets(y), width=self.n_draws).T - self._log_unit
 
     def functions(self) -> Array:
-        """The network's outputs for every draw, ``(S, N)`` or ``(S, N, C)``; a regression's in y's units."""
+        """The network's outputs for every draw, ``(S, N)`` or ``(S, N, C)``.
+
+        Those of a standardised regression with one output per number are in the target's units.
+        """
         width = self._model.likelihood.n_outputs
-        in_units = width == 1 and self.task == "regression"
-        scale, loc = (self._scale, self._loc) if in_units else (1.0, 0.0)
+        in_units = width == math.prod(self._model.likelihood.event_shape) and self.task == "regression"
+        scale, loc = (torch.as_tensor(n) for n in ((self._scale, self._loc) if in_units else (1.0, 0.0)))
         outputs = np.empty((self.n_draws, self.n_rows, width))
         with torch.no_grad():
             for rows in self._chunks(8 * self.n_draws * width):
@@ -229,7 +249,7 @@ class PredictiveDistribution:
         return np.array([index[label] for label in values.tolist()], dtype=np.int64)
 
     def sample(self, n: int = 1000, seed: int = 0) -> NDArray[Any]:
-        """Draw n targets for every row, ``(n, N)``: numbers, or class labels.
+        """Draw n targets for every row, ``(n, N)`` or ``(n, N, K)``: numbers, or class labels.
 
         Draw i uses the same weights for all rows, so that rows of one draw belong together; the n draws go
         through the weight draws evenly.
@@ -243,10 +263,10 @@ class PredictiveDistribution:
         def draw(part: Distribution) -> Array:
             with seeded(int(seeds.integers(2**62))):
                 drawn = part.sample(torch.Size((int(turn.max()) + 1,)))
-            values: Array = drawn[turn, used].double().numpy().T
+            values: Array = drawn[turn, used].double().numpy().swapaxes(0, 1)
             return values
 
-        drawn = self._by_rows(draw, width=4 * (n + self.n_draws)).T
+        drawn = self._by_rows(draw, width=4 * (n + self.n_draws)).swapaxes(0, 1)
         if self.task == "regression":
             return self._loc + self._scale * drawn
         return self._labels[drawn.astype(np.intp)]
@@ -255,8 +275,7 @@ class PredictiveDistribution:
 
     @property
     def _labels(self) -> NDArray[np.generic]:
-        n_classes = max(2, self._model.likelihood.n_outputs)
-        return np.arange(n_classes) if self.classes is None else self.classes
+        return np.arange(self._model.likelihood.n_classes) if self.classes is None else self.classes
 
     def _require(self, task: str, what: str) -> None:
         if self.task != task:
@@ -265,10 +284,14 @@ class PredictiveDistribution:
     @property
     def _log_unit(self) -> float:
         """log |dy/d(standardised y)|, which densities in the target's own units lose."""
-        return float(np.log(self._scale)) if self.task == "regression" else 0.0
+        return float(np.log(self._scale).sum()) if self.task == "regression" else 0.0
 
     def _targets(self, y: ArrayLike) -> NDArray[np.generic]:
-        return self._standardize(y) if self.task == "regression" else self._indices(y)
+        if self.task == "classification":
+            return self._indices(y)
+        standard = self._standardize(y)
+        self._model.likelihood.check_target(torch.tensor(np.asarray(y, dtype=np.float64)))
+        return standard
 
     def _standardize(self, y: ArrayLike) -> Array:
         values = np.asarray(y, dtype=np.float64)
@@ -279,18 +302,19 @@ class PredictiveDistribution:
         labels = np.asarray(y)
         self._check_length(labels)
         places = self.encode(labels)
-        # Bernoulli scores floats, Categorical indices.
+        # Bernoulli scores floats, Categorical indices, Ordinal either.
         return places.astype(np.float64) if self._model.likelihood.n_outputs == 1 else places
 
     def _check_length(self, y: NDArray[np.generic]) -> None:
-        if y.shape != (self.n_rows,):
-            raise DataError(f"Got targets of shape {y.shape}, expected ({self.n_rows},): one per row of X.")
+        expected = (self.n_rows, *self._model.likelihood.event_shape)
+        if y.shape != expected:
+            raise DataError(f"Got targets of shape {y.shape}, expected {expected}: one per row of X.")
 
     def _by_rows(self, function: Callable[..., Array], *arrays: NDArray[np.generic], width: int = 1) -> Array:
-        """Apply a function of the draws' distributions to chunks of rows; gives ``(N, columns)``.
+        """Apply a function of the draws' distributions to chunks of rows; gives ``(N, …)``.
 
         The function gets a distribution of batch shape ``(S, rows)`` and the same rows of each array, and
-        returns ``(rows, columns)``; ``width`` says how many numbers per row it holds beside the draws'.
+        returns ``(rows, …)``; ``width`` says how many numbers per row it holds beside the draws'.
         """
         chunks = self._chunks(8 * self.n_draws * self._model.likelihood.n_outputs + width)
         with torch.no_grad():
@@ -311,58 +335,12 @@ class PredictiveDistribution:
         """The draws' distributions for a chunk of rows, batch shape ``(S, rows)``."""
         return self._model.observe(self._weights, self._outputs(x))
 
+    def _marginals(self, part: Distribution) -> Distribution:
+        """The distribution of each column alone, batch shape ``(S, rows, …)``."""
+        return self._model.likelihood.marginals(part)
+
     def _outputs(self, x: Tensor) -> Tensor:
         """The network's outputs for a chunk of rows, ``(S, rows, O)``, a chunk of draws at a time."""
         widest = max((piece.shape[0] for piece in self._model.spec if piece.shape), default=1)
         draws = max(1, CHUNK_NUMBERS // max(len(x) * widest, 1))
         return torch.cat([self._model.outputs(part, x) for part in self._weights.split(draws)], dim=0)
-
-
-def _cdf(part: Distribution, value: Array) -> Array:
-    """The mixture's distribution function at one value per row, ``(rows,)``."""
-    mixed: Array = part.cdf(torch.from_numpy(value)).mean(0).numpy()
-    return mixed
-
-
-def _quantile(part: Distribution, level: float) -> Array:
-    """One quantile of the mixture per row, ``(rows,)``: Newton steps inside a shrinking bracket.
-
-    A row stops moving once it has converged, so that its result does not depend on the rows beside it.
-    """
-    means, spreads = part.mean.numpy(), part.stddev.numpy()
-    # Chebyshev: every draw's quantile, and so the mixture's, lies within this many standard deviations.
-    reach = 1.001 / np.sqrt(min(level, 1.0 - level))
-    low, high = (means - reach * spreads).min(0), (means + reach * spreads).max(0)
-    tolerance = 1e-12 * (high - low)
-    value, step = 0.5 * (low + high), high - low
-    moving = np.ones_like(value, dtype=bool)
-    for _ in range(MAX_ROOT_STEPS):
-        density = np.exp(part.log_prob(torch.from_numpy(value)).numpy()).mean(0)
-        excess = _cdf(part, value) - level
-        low, high = np.where(excess < 0, value, low), np.where(excess < 0, high, value)
-        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-            newton = value - excess / density
-        # A step of nothing, at the root itself, is inside. Steps that do not halve may go on for ever.
-        inside = (newton >= low) & (newton <= high) & (np.abs(newton - value) <= 0.5 * np.abs(step))
-        step = np.where(inside, newton, 0.5 * (low + high)) - value
-        value = np.where(moving, value + step, value)
-        moving &= np.abs(step) > tolerance
-        if not moving.any():
-            break
-    result: Array = value
-    return result
-
-
-def _class_probabilities(part: Distribution) -> Array:
-    """``(S, rows, C)``; a Bernoulli's one number per row is completed to two."""
-    probs: Tensor = part.probs  # type: ignore[attr-defined]
-    if probs.dim() == 2:
-        probs = torch.stack([1.0 - probs, probs], dim=-1)
-    result: Array = probs.numpy()
-    return result
-
-
-def _entropy(probs: Array) -> Array:
-    logs = np.log(probs, out=np.zeros_like(probs), where=probs > 0)
-    result: Array = -(probs * logs).sum(-1)
-    return result

@@ -1,0 +1,113 @@
+"""An equal mixture of the weight draws' distributions: its distribution function, quantiles and entropy.
+
+Each function takes a distribution of batch shape ``(S, rows, …)`` and mixes over the first dimension.
+"""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.special import ndtri
+from torch import Tensor
+from torch.distributions import Distribution
+
+__all__ = ["class_probabilities", "entropy", "mixed_cdf", "quantile"]
+
+Array = NDArray[np.float64]
+
+MAX_ROOT_STEPS = 100
+
+
+def mixed_cdf(part: Distribution, value: Array) -> Array:
+    """The mixture's distribution function at one value per row, ``(rows, …)``."""
+    mixed: Array = part.cdf(torch.from_numpy(value)).mean(0).numpy()
+    return mixed
+
+
+def quantile(part: Distribution, level: float, *, discrete: bool = False) -> Array:
+    """One quantile of the mixture per row, ``(rows, …)``: the smallest y with P(Y ≤ y) ≥ level.
+
+    Args:
+        part: The draws' distributions.
+        level: Strictly between 0 and 1.
+        discrete: Whether they are of whole numbers, as the quantile then is.
+    """
+    return _discrete_quantile(part, level) if discrete else _continuous_quantile(part, level)
+
+
+def _bracket(part: Distribution, level: float) -> tuple[Array, Array]:
+    """Two numbers per row that the quantile lies between."""
+    means, spreads = part.mean.numpy(), part.stddev.numpy()
+    # Chebyshev: every draw's quantile, and so the mixture's, lies within this many standard deviations.
+    reach = 1.001 / np.sqrt(min(level, 1.0 - level))
+    return (means - reach * spreads).min(0), (means + reach * spreads).max(0)
+
+
+def _continuous_quantile(part: Distribution, level: float) -> Array:
+    """Newton steps inside a shrinking bracket.
+
+    A row stops moving once it has converged, so that its result does not depend on the rows beside it.
+    """
+    low, high = _bracket(part, level)
+    tolerance = 1e-12 * (high - low)
+    value, step = 0.5 * (low + high), high - low
+    moving = np.ones_like(value, dtype=bool)
+    for _ in range(MAX_ROOT_STEPS):
+        density = np.exp(part.log_prob(torch.from_numpy(value)).numpy()).mean(0)
+        excess = mixed_cdf(part, value) - level
+        low, high = np.where(excess < 0, value, low), np.where(excess < 0, high, value)
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            newton = value - excess / density
+        # A step of nothing, at the root itself, is inside. Steps that do not halve may go on for ever.
+        inside = (newton >= low) & (newton <= high) & (np.abs(newton - value) <= 0.5 * np.abs(step))
+        step = np.where(inside, newton, 0.5 * (low + high)) - value
+        value = np.where(moving, value + step, value)
+        moving &= np.abs(step) > tolerance
+        if not moving.any():
+            break
+    result: Array = value
+    return result
+
+
+def _discrete_quantile(part: Distribution, level: float) -> Array:
+    """Newton steps over whole numbers, of which ``low`` is always too low and ``high`` never."""
+    low, high = _bracket(part, level)
+    low, high = np.floor(low) - 1.0, np.ceil(high)
+    means, within = part.mean.numpy(), part.variance.numpy()
+    value = means.mean(0) + ndtri(level) * np.sqrt(within.mean(0) + means.var(0))
+    width = high - low
+    for step in itertools.count(1):
+        value = np.clip(np.ceil(value), low + 1.0, high)
+        mass = np.exp(part.log_prob(torch.from_numpy(value)).numpy()).mean(0)
+        excess = mixed_cdf(part, value) - level
+        enough = excess >= 0
+        low, high = np.where(enough, low, value), np.where(enough, value, high)
+        low = np.where(enough & (excess < mass), value - 1.0, low)  # P(Y ≤ y − 1) is known, too
+        if (high - low <= 1.0).all():
+            break
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            value = value - excess / mass
+        creeping = (high - low > 0.5 * width) if step % 3 == 0 else False
+        value = np.where(creeping | ~np.isfinite(value), 0.5 * (low + high), value)
+        width = high - low if step % 3 == 0 else width
+    result: Array = high
+    return result
+
+
+def class_probabilities(part: Distribution) -> Array:
+    """``(S, rows, C)``; a Bernoulli's one number per row is completed to two."""
+    probs: Tensor = part.probs  # type: ignore[attr-defined]
+    if probs.dim() == 2:
+        probs = torch.stack([1.0 - probs, probs], dim=-1)
+    result: Array = probs.numpy()
+    return result
+
+
+def entropy(probs: Array) -> Array:
+    """In nats, of probabilities ``(…, C)``."""
+    logs = np.log(probs, out=np.zeros_like(probs), where=probs > 0)
+    result: Array = -(probs * logs).sum(-1)
+    return result
