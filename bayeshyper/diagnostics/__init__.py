@@ -31,6 +31,7 @@ from bayeshyper.diagnostics.pit import (
     pit_coverage,
     pit_histogram,
     quantile_calibration_error,
+    randomized_pit,
     uniformity,
 )
 from bayeshyper.diagnostics.results import Evaluation, Predictive, paired_difference
@@ -83,6 +84,7 @@ __all__ = [
     "pit_coverage",
     "pit_histogram",
     "quantile_calibration_error",
+    "randomized_pit",
     "reliability_curve",
     "rmse",
     "sharpness",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import stats
@@ -112,6 +112,20 @@ FAULTS: dict[str, Callable[[Floats, Uniformity], Fault]] = {
     "far tails": _far_tails,
     "distance": _distance,
 }
+
+
+# Faults that another likelihood may mend.
+OF_THE_NOISE = ("dispersion", "skewness", "tails", "far tails")
+
+
+def of_counts(fault: Fault) -> Fault:
+    """The same fault of a forecast of counts, whose likelihoods are others."""
+    return replace(
+        fault,
+        do="Do not rely on the intervals. If this is the Poisson likelihood, whose noise follows from its "
+        "mean, try the negative binomial, which learns how much more the counts vary; see also whether a "
+        "feature that explains the difference is missing.",
+    )
 
 
 def _tail_shares(pit: Floats) -> str:

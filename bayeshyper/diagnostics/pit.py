@@ -1,7 +1,9 @@
 """Calibration of a density forecast, read off the probability integral transform (PIT).
 
 The PIT of a row is the forecast's distribution function at what then happened. Over many rows it is uniform
-if the forecast is calibrated: the central interval of level p holds y exactly when |2·PIT - 1| ≤ p.
+if the forecast is calibrated: the central interval of level p holds y exactly when |2·PIT - 1| ≤ p. For
+counts it is drawn from within the jump of the distribution function (`randomized_pit`); a row at an end of
+its interval is then inside with the share of its probability that makes the interval hold p and no more.
 """
 
 from __future__ import annotations
@@ -37,6 +39,26 @@ def check_pit(pit: ArrayLike) -> Floats:
     if read.min() < -1e-9 or read.max() > 1.0 + 1e-9:
         raise DataError(f"PIT values must lie between 0 and 1: got {read.min():.6g} to {read.max():.6g}.")
     return np.clip(read, 0.0, 1.0)
+
+
+def randomized_pit(below: ArrayLike, at: ArrayLike, *, seed: int = 0) -> Floats:
+    """Returns the PIT of counts, ``(N,)``: a uniform draw between P(Y < y) and P(Y ≤ y) for each row.
+
+    A count's distribution function jumps, so that at what happened it is not uniform even if the forecast is
+    calibrated; a draw from within the jump is (Smith 1985; Czado, Gneiting and Held 2009).
+
+    Args:
+        below: P(Y < y), ``(N,)``.
+        at: P(Y ≤ y), ``(N,)``.
+        seed: Of the draws.
+
+    Example:
+        >>> randomized_pit([0.0, 0.5], [0.5, 0.5]).round(2).tolist()
+        [0.32, 0.5]
+    """
+    low, high = check_pit(below), check_pit(at)
+    inside: Floats = np.random.default_rng(seed).random(len(low))
+    return low + inside * np.maximum(high - low, 0.0)
 
 
 def pit_coverage(pit: ArrayLike, level: float) -> float:

@@ -21,6 +21,7 @@ from bayeshyper.diagnostics.pit import (
     gap_if_calibrated,
     mean_quantile_gap,
     pit_histogram,
+    randomized_pit,
     uniformity,
 )
 from bayeshyper.diagnostics.results import Evaluation, Predictive, log_scores
@@ -39,7 +40,8 @@ def evaluate_regression(predictive: Predictive, y: ArrayLike, make: ScoreMaker) 
     seen = _checks.column("y", y, n_rows=n)
     log_prob = log_scores(predictive, seen)
     mean = _checks.column("mean", predictive.mean, n_rows=n)
-    pit = check_pit(_checks.column("cdf", predictive.cdf(seen), n_rows=n))
+    counts = bool(getattr(predictive, "discrete", False))
+    pit = _pit(predictive, seen, make.seed) if counts else check_pit(_cdf(predictive, seen))
     n_draws = int(np.clip(_DRAWS_IN_ALL // n, 20, _MAX_DRAWS))
     crps_rows = crps_per_row(predictive.sample(n_draws, seed=make.seed), seen)
     ends = np.asarray(predictive.interval(0.9), dtype=np.float64)
@@ -73,7 +75,7 @@ def evaluate_regression(predictive: Predictive, y: ArrayLike, make: ScoreMaker) 
             unit="units of the target",
             explanation="The typical error of the predicted mean, large errors counted more.",
         ),
-        *(_coverage_score(coverage) for coverage in coverages),
+        *(_coverage_score(coverage, counts) for coverage in coverages),
         make.function(
             below_quantile(pit),
             mean_quantile_gap,
@@ -99,13 +101,22 @@ def evaluate_regression(predictive: Predictive, y: ArrayLike, make: ScoreMaker) 
         task="regression",
         n_rows=n,
         scores=scores,
-        verdict=judge_regression(pit, coverages, test),
+        verdict=judge_regression(pit, coverages, test, counts=counts),
         log_prob=log_prob,
         coverages=coverages,
         coverage=coverage_curve(pit),
         pit=pit_histogram(pit),
         tests={**asdict(test), "quantile_calibration_error_if_calibrated": gap_if_calibrated(n)},
     )
+
+
+def _cdf(predictive: Predictive, y: Floats) -> Floats:
+    return _checks.column("cdf", predictive.cdf(y), n_rows=predictive.n_rows)
+
+
+def _pit(predictive: Predictive, y: Floats, seed: int) -> Floats:
+    """The PIT of counts."""
+    return randomized_pit(_cdf(predictive, y - 1.0), _cdf(predictive, y), seed=seed)
 
 
 def _with_bootstrap(coverage: Coverage, pit: Floats, make: ScoreMaker) -> Coverage:
@@ -116,8 +127,11 @@ def _with_bootstrap(coverage: Coverage, pit: Floats, make: ScoreMaker) -> Covera
     return replace(coverage, bootstrap_lower=low, bootstrap_upper=high)
 
 
-def _coverage_score(coverage: Coverage) -> Score:
+def _coverage_score(coverage: Coverage, counts: bool) -> Score:
     level = percent(coverage.level)
+    ends = (
+        " Of the rows at an end of it, only the share that makes it hold so much is inside." if counts else ""
+    )
     return Score(
         name=f"coverage_{round(100 * coverage.level)}",
         label=f"Coverage of {level} intervals",
@@ -128,5 +142,5 @@ def _coverage_score(coverage: Coverage) -> Score:
         nominal=coverage.level,
         unit="share",
         method="exact binomial",
-        explanation=f"How many rows lie inside their {level} interval: {level} if it is calibrated.",
+        explanation=f"How many rows lie inside their {level} interval: {level} if it is calibrated.{ends}",
     )

@@ -20,7 +20,8 @@ from bayeshyper.errors import DataError
 class Predictive(Protocol):
     """What `evaluate` needs to know of a prediction.
 
-    A regressor's needs no ``classes`` and ``probs``; a classifier's needs only those and ``log_prob``.
+    A regressor's needs no ``classes`` and ``probs``; a classifier's needs only those and ``log_prob``. A
+    regressor of counts has an attribute ``discrete`` that is True.
     """
 
     @property

@@ -13,7 +13,7 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 
 from bayeshyper.diagnostics._checks import Floats
-from bayeshyper.diagnostics._faults import FAULTS, main_fault
+from bayeshyper.diagnostics._faults import FAULTS, OF_THE_NOISE, main_fault, of_counts
 from bayeshyper.diagnostics._words import NO_BREAK, listing, percent, plural
 from bayeshyper.diagnostics.bootstrap import binomial_interval
 from bayeshyper.diagnostics.calibration import ClassFrequencies, ConfidenceTest, ReliabilityCurve
@@ -72,8 +72,13 @@ class Verdict:
         return {**asdict(self), "findings": list(self.findings), "actions": list(self.actions)}
 
 
-def judge_regression(pit: Floats, coverages: Sequence[Coverage], test: Uniformity) -> Verdict:
-    """Judges a density forecast by its PIT values ``(N,)``, its coverage and the test for uniformity."""
+def judge_regression(
+    pit: Floats, coverages: Sequence[Coverage], test: Uniformity, *, counts: bool = False
+) -> Verdict:
+    """Judges a density forecast by its PIT values ``(N,)``, its coverage and the test for uniformity.
+
+    ``counts`` says that it is of counts: what to do about a fault is another thing then.
+    """
     n = len(pit)
     ninety = next(c for c in coverages if c.level == 0.9)
     held = (
@@ -96,6 +101,11 @@ def judge_regression(pit: Floats, coverages: Sequence[Coverage], test: Uniformit
     if main in ("bias", "dispersion"):
         named += [name for name in ("bias", "dispersion") if name in faults and name != main]
     found = [FAULTS[name](pit, test) for name in named]
+    if counts:
+        found = [
+            of_counts(fault) if name in OF_THE_NOISE else fault
+            for name, fault in zip(named, found, strict=True)
+        ]
     statuses: dict[str, Status] = {
         "bias": "biased",
         "dispersion": "over-confident" if test.dispersion > 0 else "under-confident",

@@ -89,6 +89,8 @@ def _of_stack(model: BayesianModel, stack: LinearStack, weights: Tensor, x: Tens
             start += layer.fan_out
     for name, slope in zip(latents, slopes[len(made) :], strict=True):
         result[..., model.spec[name].slice] = slope.reshape(len(weights), len(x), -1)
+        start = model.spec[name].slice.stop
+    result[..., start:] = 0.0  # a prior's latents
     return result
 
 

@@ -85,7 +85,8 @@ def _discrete_quantile(part: Distribution, level: float) -> Array:
         excess = mixed_cdf(part, value) - level
         enough = excess >= 0
         low, high = np.where(enough, low, value), np.where(enough, value, high)
-        low = np.where(enough & (excess < mass), value - 1.0, low)  # P(Y ≤ y − 1) is known, too
+        # P(Y ≤ y − 1) is known, too, where it differs from P(Y ≤ y) by more than their last digits.
+        low = np.where(enough & (excess < mass) & (mass > 1e-12), value - 1.0, low)
         if (high - low <= 1.0).all():
             break
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):

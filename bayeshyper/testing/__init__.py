@@ -1,5 +1,6 @@
 """Test cases for your own parts: subclass one, say how your part is made, and run pytest."""
 
+from .likelihoods import LikelihoodTestCase
 from .priors import PriorTestCase
 
-__all__ = ["PriorTestCase"]
+__all__ = ["LikelihoodTestCase", "PriorTestCase"]

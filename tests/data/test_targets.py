@@ -44,6 +44,11 @@ def test_a_regression_target_becomes_float64(y: Any) -> None:
     assert checked.tolist() == [1.0, 2.0, 5.0]
 
 
+def test_a_target_of_several_columns_stays_one() -> None:
+    checked = check_target(pd.DataFrame({"a": [1, 2, 4], "b": [0.5, 0.0, 1.0]}), "regression")
+    assert checked.tolist() == [[1.0, 0.5], [2.0, 0.0], [4.0, 1.0]]
+
+
 @pytest.mark.parametrize(
     "y",
     [np.array(["b", "a", "b", "a"]), pd.Series(["b", "a", "b", "a"]), pd.Categorical(["b", "a", "b", "a"])],
@@ -60,7 +65,6 @@ def test_a_classification_target_keeps_its_labels(y: Any) -> None:
         (pd.Series([1, 2, None], dtype="Int64"), "1 missing value .*first in row 3 "),
         ([1.0, 2.0, -np.inf], "infinity.*row 3 "),
         ([1.0, 2.0, 1e200], "infinity or a value beyond 1e\\+100"),
-        ([[1, 2], [3, 4]], "1d array"),
         (None, "1d array"),
         ([1j, 2j], "Complex data not supported"),
         (pd.to_datetime(["2024-01-01", "2024-01-02"]), "dates"),
@@ -76,6 +80,9 @@ def test_a_target_that_no_task_can_use_is_refused(y: Any, sentence: str, task: A
     [
         ([3.0, 3.0], "regression", r"constant \(always 3\)"),
         (["1", "2", "$3"], "regression", r"'\$3' in row 3"),
+        ([[1, 2], [3, 4]], "classification", "1d array"),
+        ([[1.0, 2.0], [3.0, np.nan]], "regression", "target 1 has 1 missing value .*first in row 2 "),
+        (pd.DataFrame({"a": [1, 2], "b": [5, 5]}), "regression", r"target 'b' is constant \(always 5\)"),
         (["a", "a"], "classification", "only one class"),
         ([1.0, 2.5, 1.0], "classification", r"Unknown label type.*continuous.*2\.5 in row 2"),
         (pd.Series([1, "a", 1, "a"], dtype=object), "classification", "mixes types"),
@@ -104,6 +111,14 @@ def test_a_class_with_one_member_warns_and_two_do_not() -> None:
 def test_dates_as_objects_are_refused_too() -> None:
     with pytest.raises(DataError):
         check_target([datetime.date(2024, 1, 1), datetime.date(2024, 1, 2)], "regression")
+
+
+def test_each_column_is_standardised_alone() -> None:
+    y = np.array([[1.0, 100.0], [2.0, 300.0], [6.0, 200.0]])
+    both, columns = TargetScaler.fit(y), [TargetScaler.fit(column) for column in y.T]
+    expected = np.stack([one.transform(column) for one, column in zip(columns, y.T, strict=True)], axis=1)
+    assert np.array_equal(both.transform(y), expected)
+    np.testing.assert_allclose(both.inverse(expected), y, rtol=1e-15)
 
 
 def test_the_scaler_standardises() -> None:

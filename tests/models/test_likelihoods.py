@@ -16,6 +16,7 @@ from bayeshyper.models import (
     Gaussian,
     HeteroscedasticGaussian,
     Likelihood,
+    Ordinal,
     StudentT,
 )
 
@@ -146,9 +147,10 @@ def test_noise_never_vanishes(log_scale: float) -> None:
         assert score.item() < -math.log(MIN_SCALE)
 
 
-def test_fewer_than_two_classes_are_refused() -> None:
+@pytest.mark.parametrize("kind", [Categorical, Ordinal])
+def test_fewer_than_two_classes_are_refused(kind: type[Categorical] | type[Ordinal]) -> None:
     with pytest.raises(ValueError, match="n_classes = 1, expected at least 2"):
-        Categorical(1)
+        kind(1)
 
 
 def test_what_a_likelihood_must_define_is_said() -> None:
@@ -162,6 +164,12 @@ def test_each_has_a_name_and_a_task() -> None:
         "gaussian": "regression",
         "heteroscedastic": "regression",
         "student-t": "regression",
+        "mixture": "regression",
+        "multivariate-gaussian": "regression",
+        "poisson": "regression",
+        "negative-binomial": "regression",
+        "beta": "regression",
         "bernoulli": "classification",
         "categorical": "classification",
+        "ordinal": "classification",
     }
