@@ -38,7 +38,7 @@ class NoiseLevel:
     """What held-out rows say of a likelihood's log scale.
 
     Args:
-        location: ℓ_m + δ, ``(M,)``.
+        location: ℓ_m + δ, ``(M,)``, or ``(M, K)`` where K numbers per row have a scale each.
         shift: δ, the same for all members.
         spread: τ.
         score: The rows' log predictive density at the likeliest δ and τ, with their prior, in nats.
@@ -50,24 +50,26 @@ class NoiseLevel:
     score: float
 
     @torch.no_grad()
-    def set_in(self, hypernetwork: Hypernetwork, index: int) -> None:
-        """Make this the posterior of weight ``index``, whatever the noise z."""
-        hypernetwork.mean[:, index] = self.location
-        sigma = torch.as_tensor(self.spread) / hypernetwork.unit[index]
-        hypernetwork.log_output_noise[:, index] = torch.log(sigma - MIN_OUTPUT_NOISE)
-        if isinstance(hypernetwork.head, DenseHead):  # the only one that a measured noise is set in
-            hypernetwork.head.forget(index)
+    def set_in(self, hypernetwork: Hypernetwork, *indices: int) -> None:
+        """Make this the posterior of the weights with these K indices, whatever the noise z."""
+        columns = self.location.reshape(hypernetwork.members, -1).unbind(1)
+        for index, location in zip(indices, columns, strict=True):
+            hypernetwork.mean[:, index] = location
+            sigma = torch.as_tensor(self.spread) / hypernetwork.unit[index]
+            hypernetwork.log_output_noise[:, index] = torch.log(sigma - MIN_OUTPUT_NOISE)
+            if isinstance(hypernetwork.head, DenseHead):  # the only one that a measured noise is set in
+                hypernetwork.head.forget(index)
 
 
 @torch.no_grad()
 def measure_noise(model: BayesianModel, weights: Tensor, x: Tensor, y: Tensor) -> NoiseLevel:
-    """Find δ and τ for draws of M members.
+    """Find δ and τ for draws of M members; they are the same for all scales where there are several.
 
     Args:
         model: Its likelihood must name the latent that is its log scale (``scale_latent``).
         weights: θ, ``(M, S, D)``.
         x: Held-out rows, ``(N, …)``.
-        y: Their targets, ``(N,)``.
+        y: Their targets, ``(N, …)``.
 
     Raises:
         ValueError: The likelihood has no scale.
@@ -75,7 +77,7 @@ def measure_noise(model: BayesianModel, weights: Tensor, x: Tensor, y: Tensor) -
     name = model.likelihood.scale_latent
     if name is None:
         raise ValueError(f"Got {model.likelihood}, expected a likelihood with a scale to set.")
-    index = model.spec[name].slice.start
+    place = model.spec[name].slice
     flat = weights.flatten(0, 1)
     per_offset = []
     for part_x, part_y in zip(x.split(1024), y.split(1024), strict=True):
@@ -83,12 +85,12 @@ def measure_noise(model: BayesianModel, weights: Tensor, x: Tensor, y: Tensor) -
         scores = []
         for offset in OFFSETS:
             shifted = flat.clone()
-            shifted[:, index] += offset
+            shifted[:, place] += offset
             log_likelihood = model.observe(shifted, outputs).log_prob(part_y)
             scores.append(torch.logsumexp(log_likelihood, 0) - math.log(len(flat)))
         per_offset.append(torch.stack(scores))
     shift, spread, score = _best(torch.cat(per_offset, dim=1).double().cpu())
-    return NoiseLevel(weights[..., index].mean(1) + shift, shift, spread, score)
+    return NoiseLevel(weights[..., place].squeeze(-1).mean(1) + shift, shift, spread, score)
 
 
 def _best(log_predictive: Tensor) -> tuple[float, float, float]:

@@ -67,9 +67,11 @@ def fit(
         progress: Called at every step of the start, and at every look.
 
     Raises:
+        DataError: A target that the likelihood does not allow.
         TrainingDiverged: A term of the loss or the gradient stopped being finite; the guide is left at
             its last good state.
     """
+    model.likelihood.check_target(y)
     started = time.monotonic()
     steps = settings.steps_for(len(x))
     hypernetwork = guide.hypernetwork
@@ -130,7 +132,8 @@ def fit(
     finally:
         history.best_step = looks.restore()
         if start.noise is not None:
-            start.noise.set_in(hypernetwork, model.spec[str(model.likelihood.scale_latent)].slice.start)
+            scales = model.spec[str(model.likelihood.scale_latent)]
+            start.noise.set_in(hypernetwork, *range(scales.start, scales.start + scales.size))
         history.seconds = time.monotonic() - started
         guide.generator = None
         guide.eval()

@@ -14,6 +14,8 @@ from scipy.special import ndtri
 from torch import Tensor
 from torch.distributions import Distribution
 
+from bayeshyper.models import Support
+
 __all__ = ["class_probabilities", "entropy", "mixed_cdf", "quantile"]
 
 Array = NDArray[np.float64]
@@ -27,31 +29,28 @@ def mixed_cdf(part: Distribution, value: Array) -> Array:
     return mixed
 
 
-def quantile(part: Distribution, level: float, *, discrete: bool = False) -> Array:
+def quantile(part: Distribution, level: float, support: Support) -> Array:
     """One quantile of the mixture per row, ``(rows, …)``: the smallest y with P(Y ≤ y) ≥ level.
 
     Args:
         part: The draws' distributions.
         level: Strictly between 0 and 1.
-        discrete: Whether they are of whole numbers, as the quantile then is.
+        support: Where they are; the quantile of whole numbers is one.
     """
-    return _discrete_quantile(part, level) if discrete else _continuous_quantile(part, level)
-
-
-def _bracket(part: Distribution, level: float) -> tuple[Array, Array]:
-    """Two numbers per row that the quantile lies between."""
     means, spreads = part.mean.numpy(), part.stddev.numpy()
     # Chebyshev: every draw's quantile, and so the mixture's, lies within this many standard deviations.
     reach = 1.001 / np.sqrt(min(level, 1.0 - level))
-    return (means - reach * spreads).min(0), (means + reach * spreads).max(0)
+    low = np.maximum((means - reach * spreads).min(0), support.lower)
+    high = np.minimum((means + reach * spreads).max(0), support.upper)
+    search = _discrete_quantile if support.discrete else _continuous_quantile
+    return search(part, level, low, high)
 
 
-def _continuous_quantile(part: Distribution, level: float) -> Array:
+def _continuous_quantile(part: Distribution, level: float, low: Array, high: Array) -> Array:
     """Newton steps inside a shrinking bracket.
 
     A row stops moving once it has converged, so that its result does not depend on the rows beside it.
     """
-    low, high = _bracket(part, level)
     tolerance = 1e-12 * (high - low)
     value, step = 0.5 * (low + high), high - low
     moving = np.ones_like(value, dtype=bool)
@@ -72,9 +71,8 @@ def _continuous_quantile(part: Distribution, level: float) -> Array:
     return result
 
 
-def _discrete_quantile(part: Distribution, level: float) -> Array:
+def _discrete_quantile(part: Distribution, level: float, low: Array, high: Array) -> Array:
     """Newton steps over whole numbers, of which ``low`` is always too low and ``high`` never."""
-    low, high = _bracket(part, level)
     low, high = np.floor(low) - 1.0, np.ceil(high)
     means, within = part.mean.numpy(), part.variance.numpy()
     value = means.mean(0) + ndtri(level) * np.sqrt(within.mean(0) + means.var(0))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from functools import cached_property
 from typing import Any
 
@@ -18,14 +17,12 @@ from bayeshyper.errors import DataError
 from bayeshyper.models import BayesianModel
 from bayeshyper.threads import seeded
 
+from .draws import DrawsByRows
 from .mixture import class_probabilities, entropy, mixed_cdf, quantile
 
 __all__ = ["PredictiveDistribution"]
 
 Array = NDArray[np.float64]
-
-# Numbers held at once, 64 MB of float64: rows × draws × outputs, or × the widest layer.
-CHUNK_NUMBERS = 2**23
 
 
 class PredictiveDistribution:
@@ -77,18 +74,19 @@ class PredictiveDistribution:
         self.task = model.likelihood.task
         self.discrete = self.task == "regression" and model.likelihood.support.discrete
         self.classes = classes
-        self._model, self._weights, self._x = model, weights, x
+        self._likelihood = model.likelihood
+        self._rows = DrawsByRows(model, weights, x)
         self._loc, self._scale = loc, scale
 
     @property
     def n_rows(self) -> int:
         """N."""
-        return len(self._x)
+        return self._rows.n_rows
 
     @property
     def n_draws(self) -> int:
         """S."""
-        return len(self._weights)
+        return self._rows.n_draws
 
     def __len__(self) -> int:
         return self.n_rows
@@ -104,7 +102,7 @@ class PredictiveDistribution:
             mean, within = part.mean.numpy(), part.variance.numpy()
             return np.stack([mean.mean(0), within.mean(0), mean.var(0)], axis=1)
 
-        mean, within, between = np.moveaxis(self._by_rows(moments), 1, 0)
+        mean, within, between = np.moveaxis(self._rows.apply(moments), 1, 0)
         return self._loc + self._scale * mean, self._scale**2 * within, self._scale**2 * between
 
     @property
@@ -131,7 +129,7 @@ class PredictiveDistribution:
         """P(target ≤ y) under the mixture, ``(N,)``: at the observed target this is the PIT."""
         self._require("regression", "cdf")
         standard = self._standardize(y)
-        return self._by_rows(lambda part, value: mixed_cdf(self._marginals(part), value), standard)
+        return self._rows.apply(lambda part, value: mixed_cdf(self._marginals(part), value), standard)
 
     def quantiles(self, levels: ArrayLike) -> Array:
         """Quantiles of the mixture, ``(N, L)`` for L levels strictly between 0 and 1.
@@ -147,11 +145,11 @@ class PredictiveDistribution:
 
         def solve(part: Distribution) -> Array:
             each = self._marginals(part)
-            found = [quantile(each, level, discrete=self.discrete) for level in wanted]
+            found = [quantile(each, level, self._likelihood.support) for level in wanted]
             return np.stack(found, axis=-1)
 
         loc, scale = (np.asarray(number)[..., None] for number in (self._loc, self._scale))
-        return loc + scale * self._by_rows(solve, width=len(wanted))
+        return loc + scale * self._rows.apply(solve, width=len(wanted))
 
     def interval(self, level: float = 0.9) -> Array:
         """The central interval that holds ``level`` of the probability (a count's: at least), ``(N, 2)``."""
@@ -170,7 +168,7 @@ class PredictiveDistribution:
             probs = class_probabilities(part)
             return np.concatenate([probs.mean(0), entropy(probs).mean(0)[:, None]], axis=1)
 
-        both = self._by_rows(average)
+        both = self._rows.apply(average)
         return both[:, :-1], both[:, -1]
 
     @property
@@ -206,7 +204,7 @@ class PredictiveDistribution:
             scores: Array = logsumexp(part.log_prob(torch.from_numpy(value)).numpy(), axis=0)
             return scores[:, None]
 
-        scores = self._by_rows(mix, self._targets(y))[:, 0]
+        scores = self._rows.apply(mix, self._targets(y))[:, 0]
         return scores - float(np.log(self.n_draws)) - self._log_unit
 
     def log_likelihood(self, y: ArrayLike) -> Array:
@@ -216,20 +214,20 @@ class PredictiveDistribution:
             scores: Array = part.log_prob(torch.from_numpy(value)).numpy().T
             return scores
 
-        return self._by_rows(score, self._targets(y), width=self.n_draws).T - self._log_unit
+        return self._rows.apply(score, self._targets(y), width=self.n_draws).T - self._log_unit
 
     def functions(self) -> Array:
         """The network's outputs for every draw, ``(S, N)`` or ``(S, N, C)``.
 
         Those of a standardised regression with one output per number are in the target's units.
         """
-        width = self._model.likelihood.n_outputs
-        in_units = width == math.prod(self._model.likelihood.event_shape) and self.task == "regression"
-        scale, loc = (torch.as_tensor(n) for n in ((self._scale, self._loc) if in_units else (1.0, 0.0)))
+        width = self._likelihood.n_outputs
+        in_units = width == math.prod(self._likelihood.event_shape) and self.task == "regression"
+        scale, loc = (self._scale, self._loc) if in_units else (1.0, 0.0)
         outputs = np.empty((self.n_draws, self.n_rows, width))
         with torch.no_grad():
-            for rows in self._chunks(8 * self.n_draws * width):
-                outputs[:, rows] = self._outputs(self._x[rows]).mul_(scale).add_(loc).numpy()
+            for rows in self._rows.chunks(8 * self.n_draws * width):
+                outputs[:, rows] = self._rows.outputs(rows).numpy() * scale + loc
         return outputs[..., 0] if width == 1 else outputs
 
     def encode(self, labels: ArrayLike) -> NDArray[np.int64]:
@@ -266,7 +264,7 @@ class PredictiveDistribution:
             values: Array = drawn[turn, used].double().numpy().swapaxes(0, 1)
             return values
 
-        drawn = self._by_rows(draw, width=4 * (n + self.n_draws)).swapaxes(0, 1)
+        drawn = self._rows.apply(draw, width=4 * (n + self.n_draws)).swapaxes(0, 1)
         if self.task == "regression":
             return self._loc + self._scale * drawn
         return self._labels[drawn.astype(np.intp)]
@@ -275,7 +273,7 @@ class PredictiveDistribution:
 
     @property
     def _labels(self) -> NDArray[np.generic]:
-        return np.arange(self._model.likelihood.n_classes) if self.classes is None else self.classes
+        return np.arange(self._likelihood.n_classes) if self.classes is None else self.classes
 
     def _require(self, task: str, what: str) -> None:
         if self.task != task:
@@ -290,7 +288,7 @@ class PredictiveDistribution:
         if self.task == "classification":
             return self._indices(y)
         standard = self._standardize(y)
-        self._model.likelihood.check_target(torch.tensor(np.asarray(y, dtype=np.float64)))
+        self._likelihood.check_target(torch.tensor(np.asarray(y, dtype=np.float64)))
         return standard
 
     def _standardize(self, y: ArrayLike) -> Array:
@@ -303,44 +301,13 @@ class PredictiveDistribution:
         self._check_length(labels)
         places = self.encode(labels)
         # Bernoulli scores floats, Categorical indices, Ordinal either.
-        return places.astype(np.float64) if self._model.likelihood.n_outputs == 1 else places
+        return places.astype(np.float64) if self._likelihood.n_outputs == 1 else places
 
     def _check_length(self, y: NDArray[np.generic]) -> None:
-        expected = (self.n_rows, *self._model.likelihood.event_shape)
+        expected = (self.n_rows, *self._likelihood.event_shape)
         if y.shape != expected:
             raise DataError(f"Got targets of shape {y.shape}, expected {expected}: one per row of X.")
 
-    def _by_rows(self, function: Callable[..., Array], *arrays: NDArray[np.generic], width: int = 1) -> Array:
-        """Apply a function of the draws' distributions to chunks of rows; gives ``(N, …)``.
-
-        The function gets a distribution of batch shape ``(S, rows)`` and the same rows of each array, and
-        returns ``(rows, …)``; ``width`` says how many numbers per row it holds beside the draws'.
-        """
-        chunks = self._chunks(8 * self.n_draws * self._model.likelihood.n_outputs + width)
-        with torch.no_grad():
-            parts = [
-                function(self._distribution(self._x[rows]), *(array[rows] for array in arrays))
-                for rows in chunks
-            ]
-        return np.concatenate(parts, axis=0)
-
-    def _chunks(self, per_row: int) -> list[slice]:
-        """Slices of rows that keep ``per_row`` numbers each within bounds; one empty slice for no rows."""
-        most = max(1, CHUNK_NUMBERS // per_row)
-        # As many as need be, and all alike: the last one's few rows would cost as much as many.
-        rows = max(1, math.ceil(self.n_rows / math.ceil(max(self.n_rows, 1) / most)))
-        return [slice(start, start + rows) for start in range(0, max(self.n_rows, 1), rows)]
-
-    def _distribution(self, x: Tensor) -> Distribution:
-        """The draws' distributions for a chunk of rows, batch shape ``(S, rows)``."""
-        return self._model.observe(self._weights, self._outputs(x))
-
     def _marginals(self, part: Distribution) -> Distribution:
         """The distribution of each column alone, batch shape ``(S, rows, …)``."""
-        return self._model.likelihood.marginals(part)
-
-    def _outputs(self, x: Tensor) -> Tensor:
-        """The network's outputs for a chunk of rows, ``(S, rows, O)``, a chunk of draws at a time."""
-        widest = max((piece.shape[0] for piece in self._model.spec if piece.shape), default=1)
-        draws = max(1, CHUNK_NUMBERS // max(len(x) * widest, 1))
-        return torch.cat([self._model.outputs(part, x) for part in self._weights.split(draws)], dim=0)
+        return self._likelihood.marginals(part)

@@ -22,6 +22,7 @@ from bayeshyper.models import (
     HeteroscedasticGaussian,
     Latent,
     Likelihood,
+    MultivariateGaussian,
     StudentT,
     Target,
 )
@@ -248,9 +249,31 @@ def test_the_scale_is_found_by_its_name() -> None:
     torch.testing.assert_close(level.location, same.location)
 
 
+def test_several_columns_share_a_level() -> None:
+    """Residuals side by side are as many more of them, each column at the scale that was fitted to it."""
+    y = residuals(300, 1.5)
+    model = linear_model(MultivariateGaussian(2, covariance="diagonal"))
+    weights = torch.zeros(1, 1, model.spec.size)
+    weights[..., -2:] = torch.tensor([FITTED, FITTED + 2.0])
+    pairs = torch.stack([y, math.exp(2.0) * y.flip(0)], dim=1)
+    level = measure_noise(model, weights, torch.zeros(300, 1), pairs)
+    assert level.location.shape == (1, 2)
+    assert level.shift == pytest.approx(math.log(1.5), abs=ERRORS / math.sqrt(2 * 600) + GRID)
+    assert (level.location[0, 1] - level.location[0, 0]).item() == pytest.approx(2.0)
+
+
 # -- setting it ---------------------------------------------------------------------------------------------
 
 INDEX = 3
+
+
+def test_several_weights_are_set_each_to_its_own() -> None:
+    one, other = (random_hypernetwork(6, noise_dim=2, members=2) for _ in range(2))
+    locations = torch.tensor([[-0.7, 0.4], [0.1, 0.2]], dtype=torch.float64)
+    NoiseLevel(locations, shift=0.1, spread=0.3, score=0.0).set_in(one, 3, 4)
+    for index, location in zip((3, 4), locations.unbind(1), strict=True):
+        NoiseLevel(location, shift=0.1, spread=0.3, score=0.0).set_in(other, index)
+    assert same_bits(state_of(one), state_of(other))
 
 
 @pytest.mark.parametrize("hidden", [(), (4,)])

@@ -9,7 +9,7 @@ from scipy.special import expit, softmax
 
 from bayeshyper.errors import DataError
 from bayeshyper.models import Bernoulli, Categorical, Likelihood
-from bayeshyper.prediction import PredictiveDistribution, predictive
+from bayeshyper.prediction import PredictiveDistribution, draws
 from tests.prediction.helpers import Case, case
 
 Array = NDArray[np.float64]
@@ -129,7 +129,7 @@ def test_chunks_change_nothing(monkeypatch: pytest.MonkeyPatch, likelihood: Like
     c, y = case(likelihood, rows=9, spread=3.0), np.arange(9) % 2
     names = ("probs", "entropy", "mutual_information", "aleatoric_entropy")
     expected = {name: getattr(c.predictive, name) for name in names} | {"log": c.predictive.log_prob(y)}
-    monkeypatch.setattr(predictive, "CHUNK_NUMBERS", 1)
+    monkeypatch.setattr(draws, "CHUNK_NUMBERS", 1)
     chunked = PredictiveDistribution(c.model, c.weights, c.x)
     actual = {name: getattr(chunked, name) for name in names} | {"log": chunked.log_prob(y)}
     for name, values in expected.items():

@@ -11,7 +11,7 @@ from scipy.optimize import brentq
 
 from bayeshyper.errors import DataError
 from bayeshyper.models import MLP, BayesianModel, FanInPrior, Gaussian, Likelihood, Target
-from bayeshyper.prediction import PredictiveDistribution, predictive
+from bayeshyper.prediction import PredictiveDistribution, draws
 from tests.prediction.helpers import LOC, REGRESSION, SCALE, case
 
 FAMILIES = pytest.mark.parametrize("likelihood", REGRESSION.values(), ids=REGRESSION)
@@ -235,7 +235,7 @@ def test_chunks_change_nothing(monkeypatch: pytest.MonkeyPatch, numbers: int) ->
     y = np.linspace(-2, 2, len(x))
     whole = PredictiveDistribution(model, weights, x)
     expected, quantiles, scores = all_of(whole, y), whole.quantiles([0.1, 0.9]), whole.log_likelihood(y)
-    monkeypatch.setattr(predictive, "CHUNK_NUMBERS", numbers)
+    monkeypatch.setattr(draws, "CHUNK_NUMBERS", numbers)
     chunked = PredictiveDistribution(model, weights, x)
     for name, values in all_of(chunked, y).items():
         np.testing.assert_allclose(values, expected[name], rtol=1e-12, atol=1e-13, err_msg=name)

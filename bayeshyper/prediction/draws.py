@@ -1,0 +1,64 @@
+"""The weight draws' distributions of many rows, a chunk of rows and draws at a time."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.distributions import Distribution
+
+from bayeshyper.models import BayesianModel
+
+__all__ = ["DrawsByRows"]
+
+Array = NDArray[np.float64]
+
+# Numbers held at once, 64 MB of float64: rows × draws × outputs, or × the widest layer.
+CHUNK_NUMBERS = 2**23
+
+
+class DrawsByRows:
+    """S weight vectors on N rows, whose distributions are made when asked for.
+
+    Args:
+        model: Network and likelihood.
+        weights: ``(S, D)``.
+        x: Encoded rows ``(N, …)``.
+    """
+
+    def __init__(self, model: BayesianModel, weights: Tensor, x: Tensor) -> None:
+        self._model, self._weights, self._x = model, weights, x
+        self.n_rows, self.n_draws = len(x), len(weights)
+
+    def apply(self, function: Callable[..., Array], *arrays: NDArray[np.generic], width: int = 1) -> Array:
+        """Apply a function of the draws' distributions to chunks of rows; gives ``(N, …)``.
+
+        The function gets a distribution of batch shape ``(S, rows)`` and the same rows of each array, and
+        returns ``(rows, …)``; ``width`` says how many numbers per row it holds beside the draws'.
+        """
+        chunks = self.chunks(8 * self.n_draws * self._model.likelihood.n_outputs + width)
+        with torch.no_grad():
+            parts = [function(self.distribution(rows), *(array[rows] for array in arrays)) for rows in chunks]
+        return np.concatenate(parts, axis=0)
+
+    def chunks(self, per_row: int) -> list[slice]:
+        """Slices of rows that keep ``per_row`` numbers each within bounds; one empty slice for no rows."""
+        most = max(1, CHUNK_NUMBERS // per_row)
+        # As many as need be, and all alike: the last one's few rows would cost as much as many.
+        rows = max(1, math.ceil(self.n_rows / math.ceil(max(self.n_rows, 1) / most)))
+        return [slice(start, start + rows) for start in range(0, max(self.n_rows, 1), rows)]
+
+    def distribution(self, rows: slice) -> Distribution:
+        """The draws' distributions for a chunk of rows, batch shape ``(S, rows)``."""
+        return self._model.observe(self._weights, self.outputs(rows))
+
+    def outputs(self, rows: slice) -> Tensor:
+        """The network's outputs for a chunk of rows, ``(S, rows, O)``, a chunk of draws at a time."""
+        x = self._x[rows]
+        widest = max((piece.shape[0] for piece in self._model.spec if piece.shape), default=1)
+        draws = max(1, CHUNK_NUMBERS // max(len(x) * widest, 1))
+        return torch.cat([self._model.outputs(part, x) for part in self._weights.split(draws)], dim=0)
