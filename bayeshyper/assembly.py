@@ -28,6 +28,8 @@ __all__ = ["build_guide", "build_model", "build_settings"]
 
 Recipe = Mapping[str, Any]
 
+ONE_NUMBER = TargetFacts()  # per row: a standardised regression
+
 
 def build_settings(inference: Recipe) -> SVISettings:
     """The settings that an inference recipe spells out."""
@@ -44,7 +46,13 @@ def build_settings(inference: Recipe) -> SVISettings:
 
 
 def build_model(
-    recipe: Recipe, *, rows: int, features: int, facts: TargetFacts, network: nn.Module | None, seed: int
+    recipe: Recipe,
+    *,
+    rows: int,
+    features: int,
+    network: nn.Module | None,
+    seed: int,
+    facts: TargetFacts = ONE_NUMBER,
 ) -> BayesianModel:
     """The Bayesian model that a model recipe spells out.
 
@@ -52,9 +60,9 @@ def build_model(
         recipe: Tables ``target``, ``prior``, ``likelihood``.
         rows: N, the training rows.
         features: Encoded inputs per row.
-        facts: What is known of the training targets.
         network: A module of the user's instead of the recipe's.
         seed: Of the network's initial weights.
+        facts: What is known of the training targets.
     """
     likelihood = _build_likelihood(recipe.get("likelihood", {}), facts)
     table = dict(recipe.get("target", {}))

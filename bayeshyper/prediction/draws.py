@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.distributions import Distribution
 
 from bayeshyper.models import BayesianModel
+from bayeshyper.threads import seeded
 
 __all__ = ["DrawsByRows"]
 
@@ -44,6 +45,20 @@ class DrawsByRows:
         with torch.no_grad():
             parts = [function(self.distribution(rows), *(array[rows] for array in arrays)) for rows in chunks]
         return np.concatenate(parts, axis=0)
+
+    def sample(self, n: int, seed: int) -> Array:
+        """Draw n targets for every row, ``(n, N, …)``, going through the weight draws evenly and in order."""
+        seeds = np.random.default_rng(seed)
+        used = np.arange(n) * self.n_draws // n
+        turn = np.arange(n) - np.searchsorted(used, used)  # how often the same weights were used before
+
+        def draw(part: Distribution) -> Array:
+            with seeded(int(seeds.integers(2**62))):
+                drawn = part.sample(torch.Size((int(turn.max()) + 1,)))
+            values: Array = drawn[turn, used].double().numpy().swapaxes(0, 1)
+            return values
+
+        return self.apply(draw, width=4 * (n + self.n_draws)).swapaxes(0, 1)
 
     def chunks(self, per_row: int) -> list[slice]:
         """Slices of rows that keep ``per_row`` numbers each within bounds; one empty slice for no rows."""

@@ -15,7 +15,6 @@ from torch.distributions import Distribution
 
 from bayeshyper.errors import DataError
 from bayeshyper.models import BayesianModel
-from bayeshyper.threads import seeded
 
 from .draws import DrawsByRows
 from .mixture import class_probabilities, entropy, mixed_cdf, quantile
@@ -254,17 +253,7 @@ class PredictiveDistribution:
         """
         if n < 1:
             raise ValueError(f"Got n = {n}, expected at least 1.")
-        seeds = np.random.default_rng(seed)
-        used = np.arange(n) * self.n_draws // n
-        turn = np.arange(n) - np.searchsorted(used, used)  # how often the same weights were used before
-
-        def draw(part: Distribution) -> Array:
-            with seeded(int(seeds.integers(2**62))):
-                drawn = part.sample(torch.Size((int(turn.max()) + 1,)))
-            values: Array = drawn[turn, used].double().numpy().swapaxes(0, 1)
-            return values
-
-        drawn = self._rows.apply(draw, width=4 * (n + self.n_draws)).swapaxes(0, 1)
+        drawn = self._rows.sample(n, seed)
         if self.task == "regression":
             return self._loc + self._scale * drawn
         return self._labels[drawn.astype(np.intp)]

@@ -167,7 +167,7 @@ def test_scales_that_are_not_positive_are_refused(value: float) -> None:
 def test_recipes_know_them_by_name() -> None:
     for name, family in PRIORS.items():
         recipe = read_recipe("models", {"prior": {"family": name, "center": "initial"}})
-        model = build_model(recipe, rows=5, features=3, classes=None, network=None, seed=0)
+        model = build_model(recipe, rows=5, features=3, network=None, seed=0)
         assert type(model.prior) is family
         # … and every argument with a default can be set in a recipe.
         for argument in (p.name for p in signature(family).parameters.values() if p.kind is p.KEYWORD_ONLY):
