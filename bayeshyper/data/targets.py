@@ -73,7 +73,7 @@ def check_target(y: Any, task: Task) -> NDArray[Any]:
     """
     name = getattr(y, "name", None)
     what = "The target y" if name is None else f"The target {name!r}"
-    if task == "regression" and np.ndim(y) == 2 and np.shape(y)[1] > 1:
+    if task == "regression" and _has_columns(y):
         columns = pd.DataFrame(y).items()
         return np.stack([check_target(column.rename(name), task) for name, column in columns], axis=1)
     values = _one_column(y, what)
@@ -103,6 +103,17 @@ def category_order(y: Any) -> list[Any] | None:
     """
     kind = getattr(y, "dtype", None)
     return kind.categories.tolist() if isinstance(kind, pd.CategoricalDtype) and kind.ordered else None
+
+
+def _has_columns(y: Any) -> bool:
+    """Whether a target has more than one."""
+    if isinstance(y, (list, tuple)):
+        try:
+            y = np.asarray(y)
+        except ValueError:  # rows of different lengths
+            return False
+    shape: tuple[int, ...] = getattr(y, "shape", ())
+    return len(shape) == 2 and shape[1] > 1
 
 
 def _one_column(y: Any, what: str) -> NDArray[Any]:

@@ -66,6 +66,7 @@ def test_a_classification_target_keeps_its_labels(y: Any) -> None:
         ([1.0, 2.0, -np.inf], "infinity.*row 3 "),
         ([1.0, 2.0, 1e200], "infinity or a value beyond 1e\\+100"),
         (None, "1d array"),
+        ([[1, 2], [3]], "1d array"),
         ([1j, 2j], "Complex data not supported"),
         (pd.to_datetime(["2024-01-01", "2024-01-02"]), "dates"),
     ],
