@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor
@@ -110,3 +112,59 @@ def test_a_generator_decides_the_start() -> None:
 def test_sizes_that_make_no_sense_are_refused(noise_dim: int, members: int) -> None:
     with pytest.raises(ValueError, match=f"noise_dim = {noise_dim}, .* and members = {members}"):
         Trunk(noise_dim, members=members)
+
+
+OPTIONS: list[dict[str, Any]] = [
+    {"spectral_norm": True},
+    {"constant_norm": True},
+    {"constant": True},
+    {"own_noise": 3},
+    {"spectral_norm": True, "constant_norm": True, "constant": True, "own_noise": 2},
+]
+
+
+@pytest.mark.parametrize("hidden", [(), (7, 5)])
+@pytest.mark.parametrize("options", OPTIONS, ids=lambda options: "+".join(options))
+def test_the_jacobian_is_autograds_with_every_option(
+    hidden: tuple[int, ...], options: dict[str, Any]
+) -> None:
+    trunk = Trunk(3, hidden=hidden, members=2, **options).double()
+    z = torch.randn(2, 4, trunk.noise_dim, dtype=torch.float64)
+    features, jacobian = trunk.with_jacobian(z)
+    assert torch.equal(features, trunk(z))
+    assert features.shape[-1] == trunk.features
+    assert torch.equal(features[..., -trunk.noise_dim :], z)  # z itself, the head's own noise last
+    whole = torch.autograd.functional.jacobian(trunk, z)
+    for member in range(2):
+        for draw in range(4):
+            by_autograd = whole[member, draw, :, member, draw]
+            torch.testing.assert_close(jacobian[member, draw], by_autograd, rtol=1e-10, atol=1e-12)
+
+
+def test_the_mlp_never_sees_a_heads_own_noise() -> None:
+    trunk = Trunk(2, hidden=(6,), own_noise=3)
+    z = torch.randn(1, 1, 5)
+    other = z.clone()
+    other[..., 2:] += 1.0
+    assert torch.equal(trunk(z)[..., :6], trunk(other)[..., :6])
+
+
+def test_a_spectral_norm_keeps_features_no_further_apart_than_their_noise() -> None:
+    trunk = Trunk(4, hidden=(16, 16), spectral_norm=True).double()
+    with torch.no_grad():
+        for weight in trunk.weights:
+            weight.mul_(20.0)
+    one, other = torch.randn(2, 1, 500, 4, dtype=torch.float64)
+    features = (trunk(one) - trunk(other))[..., :16].norm(dim=-1)
+    assert bool((features <= (one - other).norm(dim=-1) + 1e-12).all())
+
+
+def test_a_constant_norm_makes_the_mlp_blind_to_the_length_of_the_noise() -> None:
+    trunk = Trunk(4, hidden=(6,), constant_norm=True).double()
+    z = torch.randn(1, 50, 4, dtype=torch.float64)
+    torch.testing.assert_close(trunk(z)[..., :6], trunk(7.0 * z)[..., :6], rtol=1e-12, atol=1e-12)
+
+
+def test_a_constant_feature_is_one_and_gives_a_mean() -> None:
+    assert torch.equal(Trunk(2, hidden=(3,), constant=True)(torch.randn(1, 5, 2))[..., 0], torch.ones(1, 5))
+    assert torch.equal(Trunk(0, constant=True)(torch.empty(1, 5, 0)), torch.ones(1, 5, 1))

@@ -123,8 +123,8 @@ def test_the_density_is_an_average_over_the_noise(name: str) -> None:
             [torch.logsumexp(log_prior + given.log_prob(row).sum(-1), 0) + log_cell for row in theta]
         )
     runs = torch.stack(
-        [log_density(net, theta, inner=1024, generator=torch.Generator().manual_seed(s)) for s in range(3)]
+        [log_density(net, theta, inner=2048, generator=torch.Generator().manual_seed(s)) for s in range(4)]
     )
     spread = runs.var(0).mean().sqrt().item()
     assert spread < 0.1
-    assert (runs.mean(0) - exact).abs().max().item() < 6 * spread / math.sqrt(3) + 1e-6
+    assert (runs.mean(0) - exact).abs().max().item() < 6 * spread / 2 + 1e-6
