@@ -144,12 +144,15 @@ def apply_overrides(
             raise RecipeError(unknown(key, known))
     for key in choices("models"):
         if key in wanted and wanted[key] != before.get(key, DEFAULTS[key]):
-            changed[0][key.split(".")[0]] = {}  # another prior, say, has other arguments
+            name = key.split(".")[0]
+            # Another prior, say, has other arguments; most of a hypernetwork's do not depend on its head.
+            table = changed[0].get(name, {}) if name == "hypernetwork" else {}
+            changed[0][name] = {leaf: value for leaf, value in table.items() if f"{name}.{leaf}" in known}
     if wanted.get("entropy", before_too := inference.get("entropy", DEFAULTS["entropy"])) != before_too:
         changed[1].pop("entropy_options", None)
     for key, value in wanted.items():
         *parents, leaf = key.split(".")
-        table: Recipe = changed[0 if key.split(".")[0] in _MODEL_TABLES else 1]
+        table = changed[0 if key.split(".")[0] in _MODEL_TABLES else 1]
         for parent in parents:
             table = table.setdefault(parent, {})
         table[leaf] = value

@@ -198,3 +198,19 @@ def test_an_estimators_options_are_keys_of_the_estimator_that_is_chosen() -> Non
     assert changed == {"entropy": "stein"}
     _, kept = apply_overrides({}, inference, {"optimizer.steps": 5})
     assert kept["entropy_options"] == {"inner": 8}
+
+
+def test_a_heads_options_are_keys_of_the_table_that_names_it() -> None:
+    check_recipe("models", {"hypernetwork": {"head": "low-rank", "rank": 2}})
+    with pytest.raises(RecipeError, match=r"Unknown key hypernetwork\.rank"):
+        check_recipe("models", {"hypernetwork": {"rank": 2}})
+    with pytest.raises(RecipeError, match=r"hypernetwork\.rank: got 2\.5, expected a whole number"):
+        check_recipe("models", {"hypernetwork": {"head": "low-rank", "rank": 2.5}})
+    with pytest.raises(RecipeError, match=r"hypernetwork\.head: got 'sparse', expected one of .*low-rank"):
+        check_recipe("models", {"hypernetwork": {"head": "sparse"}})
+
+
+def test_another_head_keeps_the_hypernetworks_sizes_and_drops_the_old_heads_options() -> None:
+    recipe = {"hypernetwork": {"head": "low-rank", "rank": 2, "hidden": [], "noise_dim": 3}}
+    changed, _ = apply_overrides(recipe, {}, {"hypernetwork.head": "per-layer", "hypernetwork.code": 5})
+    assert changed == {"hypernetwork": {"head": "per-layer", "code": 5, "hidden": [], "noise_dim": 3}}
