@@ -18,6 +18,14 @@ EXPECTED = {
     "arviz_checks": [r"log_scale +-?\d", r"f\[2\] .* 1\.\d", r"elpd_loo|elpd", r"The same rows, seen: -\d"],
     "audit": [r"mlp, in nats", r"\(honest\)", r"mean-field, in nats", r"at least \d+\.\d nats closer"],
     "classification": [r"known kinds: (9\d|100)%", r"Barolo +Grignolino +entropy", r"epistemic +(0\.9|1\.0)"],
+    "entropy_estimators": [
+        r"linearized +\| 13\.\d +\| 13\.\d ± 0\.0 +\| 0\.0 +\| 1\.00",
+        r"hierarchical +\| 13\.\d +\| 13\.\d ± 0\.0",
+        r"semi-implicit +\| 13\.\d +\| 4\.2 ± 0\.0 .* 0\.00 ",
+        r"stein +\| 13\.\d +\| no value",
+        r"renyi +\| -25\.9 +\| -26\.\d",
+        r"prior-contrastive: the entropy, by the log-odds",
+    ],
     "own_likelihood": [r"ELBO per row: -\d", r"dispersion: [2-9]\.\d ± [01]\.\d", r" 0 +2\.72 +[23]\.\d"],
     "own_network": [
         r"every weight uncertain: +-5\.[4-6]",
