@@ -137,6 +137,11 @@ class Hypernetwork(nn.Module):
         precision = self.output_noise.double().pow(-2)
         return self.head.curvature(features, jacobian.to(features.dtype), precision, self._base())
 
+    def pull(self, features: Tensor, jacobian: Tensor, offsets: Tensor) -> Tensor:
+        """GᵀΣ⁻¹u in float64, ``(M, R, d)``, for offsets u ``(M, R, D)`` in prior units."""
+        precision = self.output_noise.double().pow(-2)
+        return self.head.pull(features, jacobian.to(features.dtype), offsets, precision, self._base())
+
     def _base(self) -> Tensor | None:
         return self.mean / self.unit if self.head.multiplies else None
 

@@ -113,6 +113,23 @@ class Head(nn.Module):
             total = total + weighted.mT @ weighted
         return total
 
+    def pull(
+        self,
+        features: Tensor,
+        jacobian: Tensor,
+        offsets: Tensor,
+        precision: Tensor,
+        base: Tensor | None = None,
+    ) -> Tensor:
+        """GᵀΣ⁻¹u in float64, ``(M, S, d)``, for offsets u ``(M, S, D)``; the others as for `curvature`."""
+        members, draws, _, noise_dim = jacobian.shape
+        total = jacobian.new_zeros(members, draws, noise_dim, dtype=torch.float64)
+        for piece in self.spec:
+            slopes = self.slopes(piece, features, jacobian, _part(base, piece)).double()
+            weighted = offsets[..., piece.slice].double() * precision[:, None, piece.slice].double()
+            total = total + (slopes.mT @ weighted.unsqueeze(-1)).squeeze(-1)
+        return total
+
     def slopes(
         self, piece: WeightPiece, features: Tensor, jacobian: Tensor, base: Tensor | None = None
     ) -> Tensor:
@@ -180,6 +197,17 @@ class LinearHead(Head):
         """JᵀMJ in float64, ``(M, S, d, d)``; arguments as for `Head.curvature`."""
         wide = jacobian.double()
         return wide.mT @ self.gram(precision).unsqueeze(1) @ wide
+
+    def pull(
+        self,
+        features: Tensor,
+        jacobian: Tensor,
+        offsets: Tensor,
+        precision: Tensor,
+        base: Tensor | None = None,
+    ) -> Tensor:
+        """JᵀAᵀΣ⁻¹u in float64, ``(M, S, d)``; arguments as for `Head.pull`."""
+        return (jacobian.double().mT @ self.project(offsets, precision).unsqueeze(-1)).squeeze(-1)
 
 
 def matrix_shape(piece: WeightPiece) -> tuple[int, int] | None:

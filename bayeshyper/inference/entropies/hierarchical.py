@@ -7,12 +7,12 @@ import math
 import torch
 from torch import Tensor
 
-from bayeshyper.hypernets import Hypernetwork, WeightDraw
+from bayeshyper.hypernets import Hypernetwork, LinearHead, WeightDraw
 
 from .mixture import MixtureEntropy
-from .overlap import Overlap
+from .overlap import LinearOverlap, Overlap
 from .recognition import Recognition
-from .tangent import Tangent
+from .tangent import Tangent, jacobian_of
 
 __all__ = ["HierarchicalEntropy"]
 
@@ -37,6 +37,9 @@ class HierarchicalEntropy(MixtureEntropy):
         hidden: Units of the recognition network.
         newton_steps: Gauss–Newton steps after it.
 
+    Raises:
+        ValueError: A head that is not linear in the features.
+
     Example:
         >>> net = Hypernetwork(torch.zeros(1, 2), torch.ones(2))
         >>> entropy = HierarchicalEntropy(net)
@@ -52,6 +55,11 @@ class HierarchicalEntropy(MixtureEntropy):
         self, hypernetwork: Hypernetwork, *, inner: int = 16, hidden: int = 32, newton_steps: int = 1
     ) -> None:
         super().__init__(hypernetwork)
+        if not isinstance(hypernetwork.head, LinearHead):
+            raise ValueError(
+                f"Got the entropy 'hierarchical' with the head {hypernetwork.settings.head!r}, expected one "
+                "that is linear in the features: from k numbers of the weights it guesses their noise."
+            )
         if inner < 0:
             raise ValueError(f"Got inner = {inner}, expected 0 or more draws beside the true noise.")
         self.inner = inner
@@ -59,11 +67,14 @@ class HierarchicalEntropy(MixtureEntropy):
 
     def information(self, hypernetwork: Hypernetwork, draw: WeightDraw) -> Tensor:
         """E[log q(θ | z_0) − log q̂(θ)], draw by draw but for what is chance (`Tangent`), ``(M, R)``."""
-        overlap = Overlap(hypernetwork, draw)
-        return Tangent(overlap, draw).chance - self.log_ratio(overlap, hypernetwork, draw)
+        overlap, jacobian = LinearOverlap(hypernetwork, draw), jacobian_of(draw)
+        curvature = jacobian.mT @ overlap.gram.unsqueeze(1) @ jacobian
+        pull = (jacobian.mT @ overlap.noise.unsqueeze(-1)).squeeze(-1)
+        return Tangent(curvature, pull, draw.z).chance - self.log_ratio(overlap, hypernetwork, draw)
 
     def log_weights(self, overlap: Overlap, hypernetwork: Hypernetwork, draw: WeightDraw) -> Tensor:
         """log q(θ | z_k) p(z_k)/τ(z_k | θ) − log q(θ | z_0), ``(M, K + 1, R)``."""
+        assert isinstance(overlap, LinearOverlap)  # any other head was refused when this was built
         mode, factor = self.recognition(hypernetwork.trunk, overlap.gram, overlap.statistic)
         truth = draw.z.double()
         others = self._guesses(mode, factor, draw.generator)

@@ -10,7 +10,6 @@ from torch import Tensor
 from bayeshyper.hypernets import Hypernetwork, LinearHead, WeightDraw
 
 from .estimator import Entropy, conditional_log_density
-from .overlap import Overlap
 from .tangent import Tangent, jacobian_of
 
 __all__ = ["LinearizedEntropy", "linearized_entropy", "linearized_information"]
@@ -54,7 +53,10 @@ class LinearizedEntropy(Entropy):
         density = conditional_log_density(hypernetwork, draw)
         if hypernetwork.trunk.noise_dim == 0:
             return density
-        return density + Tangent(Overlap(hypernetwork, draw), draw).log_ratio
+        jacobian, offsets = jacobian_of(draw), (draw.weights - draw.mean) / hypernetwork.unit
+        curvature = hypernetwork.curvature(draw.features, jacobian)
+        pull = hypernetwork.pull(draw.features, jacobian, offsets)
+        return density + Tangent(curvature, pull, draw.z).log_ratio
 
 
 def linearized_entropy(hypernetwork: Hypernetwork, draw: WeightDraw) -> Tensor:

@@ -10,7 +10,7 @@ from torch import Tensor
 from bayeshyper.hypernets import Hypernetwork, WeightDraw
 
 from .estimator import Entropy, conditional_log_density
-from .overlap import Overlap
+from .overlap import Overlap, overlap_of
 
 __all__ = ["MixtureEntropy"]
 
@@ -39,11 +39,11 @@ class MixtureEntropy(Entropy):
 
     def information(self, hypernetwork: Hypernetwork, draw: WeightDraw) -> Tensor:
         """E[log q(θ | z_0) − log q̂(θ)], draw by draw, ``(M, R)``."""
-        return -self.log_ratio(Overlap(hypernetwork, draw), hypernetwork, draw)
+        return -self.log_ratio(overlap_of(hypernetwork, draw), hypernetwork, draw)
 
     def log_density(self, hypernetwork: Hypernetwork, draw: WeightDraw) -> Tensor:
         """log q̂(θ) at each draw, ``(M, R)``."""
         density = conditional_log_density(hypernetwork, draw)
         if hypernetwork.trunk.noise_dim == 0:
             return density
-        return density + self.log_ratio(Overlap(hypernetwork, draw), hypernetwork, draw)
+        return density + self.log_ratio(overlap_of(hypernetwork, draw), hypernetwork, draw)

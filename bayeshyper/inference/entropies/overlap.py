@@ -2,15 +2,32 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
+import torch
 from torch import Tensor
 
 from bayeshyper.hypernets import Hypernetwork, LinearHead, WeightDraw
 
-__all__ = ["Overlap"]
+__all__ = ["LinearOverlap", "Overlap", "WeightOverlap", "overlap_of"]
 
 
-class Overlap:
-    """log q(θ | z′) − log q(θ | z) for a draw's weights θ, the z they were made with, and any other z′.
+class Overlap(Protocol):
+    """log q(θ | z′) − log q(θ | z) for a draw's weights θ, the z they were made with, and any other z′."""
+
+    def at(self, z: Tensor) -> Tensor:
+        """The overlap with K other noises, ``(M, K, R)`` for z′ ``(M, K, R, d)`` or ``(M, K, 1, d)``."""
+        ...
+
+
+def overlap_of(hypernetwork: Hypernetwork, draw: WeightDraw) -> Overlap:
+    """The overlap of a draw, by the shortest way that its head allows."""
+    kind = LinearOverlap if isinstance(hypernetwork.head, LinearHead) else WeightOverlap
+    return kind(hypernetwork, draw)
+
+
+class LinearOverlap:
+    """The overlap where weights are linear in the features, from k numbers of θ.
 
     With M = AᵀΣ⁻¹A, n = AᵀΣ⁻¹(σ ∘ ε) and δ = φ(z′) − φ(z),
 
@@ -58,3 +75,27 @@ class Overlap:
         quadratic = ((difference.flatten(1, 2) @ self.gram).reshape(difference.shape) * difference).sum(-1)
         overlap: Tensor = linear - 0.5 * quadratic
         return overlap
+
+
+class WeightOverlap:
+    """The overlap for any head: the weights' means at every other noise themselves, D numbers each.
+
+    Args:
+        hypernetwork: The posterior.
+        draw: R draws of each member.
+    """
+
+    def __init__(self, hypernetwork: Hypernetwork, draw: WeightDraw) -> None:
+        self._hypernetwork, self._dtype = hypernetwork, draw.z.dtype
+        self._here = hypernetwork.offsets(draw.features)
+        self._noise = (draw.weights - draw.mean) / draw.scale
+
+    def at(self, z: Tensor) -> Tensor:
+        """The overlap with K other noises, ``(M, K, R)`` for z′ ``(M, K, R, d)`` or ``(M, K, 1, d)``."""
+        net, sigma = self._hypernetwork, self._hypernetwork.output_noise.unsqueeze(1)
+        overlaps = []
+        for other in z.to(self._dtype).unbind(1):  # one by one: each needs room for R · D numbers
+            difference = (net.offsets(net.trunk(other)) - self._here) / sigma
+            overlap = difference * (self._noise - 0.5 * difference)
+            overlaps.append(overlap.sum(-1, dtype=torch.float64))
+        return torch.stack(overlaps, dim=1)

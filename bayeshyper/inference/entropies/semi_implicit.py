@@ -19,7 +19,8 @@ class SemiImplicitEntropy(MixtureEntropy):
         I(θ; z) ≥ −E log 1/(K+1) Σ_{k=0..K} q(θ | z_k)/q(θ | z_0),   z_1..K ~ N(0, I)
 
     It credits at most log(K + 1) nats, since the true noise's own term is 1: a network's weights tell tens to
-    hundreds of nats of their noise, and the bound's gradient is gone long before.
+    hundreds of nats of their noise, and the bound's gradient is gone long before. For a head that is not
+    linear in the features, each of the K noises costs D numbers a draw, and not k².
 
     Args:
         hypernetwork: What it will be asked about.

@@ -1,9 +1,10 @@
 r"""The Gaussian that q would be if the trunk were its tangent at a draw's noise.
 
-On the tangent, θ̃(z′) = θ̄(z) + s ∘ (A J (z′ − z) + σ ∘ ε′). With P = I + JᵀMJ, n = AᵀΣ⁻¹(σ ∘ ε), g = Jᵀn − z,
-completing the square in z′ gives its density at the draw itself,
+On the tangent, θ̃(z′) = θ̄(z) + s ∘ (G (z′ − z) + σ ∘ ε′), with G = A J where the head is linear. With the
+curvature W = GᵀΣ⁻¹G, P = I + W and the pull c = GᵀΣ⁻¹(σ ∘ ε), completing the square in z′ gives the density
+at the draw itself,
 
-    log q̃(θ) = log q(θ | z) − ½ logdet P + ½ ‖P^-½ g‖² − ½ ‖z‖²
+    log q̃(θ) = log q(θ | z) − ½ logdet P + ½ ‖P^-½ (c − z)‖² − ½ ‖z‖²
 """
 
 from __future__ import annotations
@@ -12,8 +13,6 @@ import torch
 from torch import Tensor
 
 from bayeshyper.hypernets import WeightDraw
-
-from .overlap import Overlap
 
 __all__ = ["Tangent", "jacobian_of"]
 
@@ -33,19 +32,17 @@ class Tangent:
     """The tangents at R draws of each member, with what their densities are made of.
 
     Args:
-        overlap: Gives M and n.
-        draw: The same draw, with its Jacobians.
+        curvature: W in float64, ``(M, R, d, d)``.
+        pull: c in float64, ``(M, R, d)``.
+        z: ``(M, R, d)``.
     """
 
-    def __init__(self, overlap: Overlap, draw: WeightDraw) -> None:
-        self._z = draw.z.double()
-        jacobian = jacobian_of(draw)
-        identity = torch.eye(self._z.shape[-1], dtype=self._z.dtype, device=self._z.device)
-        factor, _ = torch.linalg.cholesky_ex(jacobian.mT @ overlap.gram.unsqueeze(1) @ jacobian + identity)
-        inverse = torch.linalg.solve_triangular(factor, identity, upper=False)  # L⁻¹, with P = L Lᵀ
-        slope = (jacobian.mT @ overlap.noise.unsqueeze(-1)).squeeze(-1) - self._z
-        self._inverse = inverse
-        self._solved = (inverse @ slope.unsqueeze(-1)).squeeze(-1)
+    def __init__(self, curvature: Tensor, pull: Tensor, z: Tensor) -> None:
+        self._z = z.double()
+        identity = torch.eye(z.shape[-1], dtype=curvature.dtype, device=curvature.device)
+        factor, _ = torch.linalg.cholesky_ex(curvature + identity)
+        self._inverse = torch.linalg.solve_triangular(factor, identity, upper=False)  # L⁻¹, with P = L Lᵀ
+        self._solved = (self._inverse @ (pull - self._z).unsqueeze(-1)).squeeze(-1)
         self._log_volume = factor.diagonal(dim1=-2, dim2=-1).log().sum(-1)
 
     @property
@@ -60,7 +57,7 @@ class Tangent:
     def chance(self) -> Tensor:
         """The part of `log_ratio` that is chance: its mean over draws is exactly 0, for any trunk.
 
-        E‖z‖² = d, and given z, n ~ N(0, M), so that E‖P^-½ g‖² = tr(P⁻¹JᵀMJ) + ‖P^-½ z‖². Taken off an
+        E‖z‖² = d, and given z, c ~ N(0, W), so that E‖P^-½ (c − z)‖² = tr(P⁻¹W) + ‖P^-½ z‖². Taken off an
         estimate that follows the true log density, it leaves the mean, and takes most of the variance.
         """
         width = self._z.shape[-1]

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from bayeshyper.hypernets import Hypernetwork, WeightDraw
+from bayeshyper.hypernets import Hypernetwork, HypernetworkSettings, WeightDraw
 from bayeshyper.inference.entropies import (
     ENTROPIES,
     Entropy,
@@ -21,9 +21,11 @@ from bayeshyper.inference.entropies import (
 )
 from bayeshyper.inference.entropies.hierarchical import PRIOR_SHARE
 from bayeshyper.inference.entropies.mixture import MixtureEntropy
-from bayeshyper.inference.entropies.overlap import Overlap
+from bayeshyper.inference.entropies.overlap import LinearOverlap, Overlap, WeightOverlap, overlap_of
 from bayeshyper.inference.entropies.recognition import Recognition
-from bayeshyper.inference.entropies.tangent import Tangent
+from bayeshyper.inference.entropies.tangent import Tangent, jacobian_of
+from bayeshyper.models import WeightSpec
+from bayeshyper.threads import seeded
 from tests.inference.toys import FoldedHypernetwork, as_low_rank, random_hypernetwork
 
 
@@ -47,22 +49,70 @@ def folded(draws: int) -> tuple[Hypernetwork, Tensor]:
     axis = torch.linspace(-9.0, 9.0, 2401, dtype=torch.float64).reshape(1, 2401, 1, 1)
     prior = torch.distributions.Normal(0.0, 1.0).log_prob(axis) + math.log(18.0 / 2400)
     with torch.no_grad():
-        overlap = Overlap(net, drawn(net, draws)).at(axis)
+        overlap = LinearOverlap(net, drawn(net, draws)).at(axis)
     return net, -torch.logsumexp(overlap + prior[..., 0], dim=1)[0]
 
 
-def test_the_overlap_is_the_ratio_of_densities_written_out() -> None:
-    net = random_hypernetwork(9, noise_dim=2, hidden=(5,), members=2)
+def of_head(head: str) -> Hypernetwork:
+    """Two members of a network of 18 weights, in float64, that bend and whose parameters are all random."""
+    spec = WeightSpec([("first.weight", (3, 3)), ("first.bias", (3,)), ("last.weight", (2, 3))])
+    settings = HypernetworkSettings(head=head, noise_dim=2, hidden=(5,), gain=0.5, output_noise=0.3)
+    with seeded(0):
+        mean, unit = torch.randn(2, 18), torch.randn(18).mul(0.3).exp()
+        net = settings.build(mean, unit, spec).double()
+        with torch.no_grad():
+            for parameter in net.parameters():
+                parameter.add_(0.3 * torch.randn_like(parameter))
+    return net
+
+
+@pytest.mark.parametrize("head", ["dense", "per-layer", "modulation", "coordinate"])
+def test_the_overlap_is_the_ratio_of_densities_written_out(head: str) -> None:
+    net = of_head(head)
     draw = drawn(net, 3)
-    z = torch.randn(2, 4, 3, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
-    ours = Overlap(net, draw).at(z)
-    there = net.mean[:, None, None] + net.unit * (net.head(net.trunk(z.flatten(1, 2))).reshape(2, 4, 3, 9))
     noise = (net.unit * net.output_noise)[:, None, None]
-    ratio = torch.distributions.Normal(there, noise).log_prob(draw.weights.unsqueeze(1)).sum(-1)
-    ratio = ratio - torch.distributions.Normal(draw.mean, noise[:, 0]).log_prob(draw.weights).sum(
-        -1
-    ).unsqueeze(1)
-    torch.testing.assert_close(ours, ratio, rtol=1e-9, atol=1e-9)
+    here = torch.distributions.Normal(draw.mean.unsqueeze(1), noise).log_prob(draw.weights.unsqueeze(1))
+    overlaps: list[Overlap] = [overlap_of(net, draw), WeightOverlap(net, draw)]
+    for width in (3, 1):  # each draw its own other noises, and all draws the same
+        z = torch.randn(2, 4, width, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+        moved = net.offsets(net.trunk(z.flatten(1, 2))).reshape(2, 4, width, 18)
+        there = torch.distributions.Normal(net.mean[:, None, None] + net.unit * moved, noise)
+        ratio = (there.log_prob(draw.weights.unsqueeze(1)) - here).sum(-1)
+        for overlap in overlaps:
+            torch.testing.assert_close(overlap.at(z), ratio, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("head", ["dense", "per-layer", "modulation", "coordinate"])
+def test_the_linearised_density_is_that_of_the_tangents_gaussian(head: str) -> None:
+    net = of_head(head)
+    draw = drawn(net, 3)
+    found = LinearizedEntropy(net).log_density(net, draw)
+    for row in range(3):
+
+        def mean_at(z: Tensor) -> Tensor:
+            return net.unit * net.offsets(net.trunk(z.unsqueeze(1)))[:, 0]
+
+        slopes = torch.autograd.functional.jacobian(mean_at, draw.z[:, row])
+        for member in range(2):
+            slope = slopes[member, :, member]
+            covariance = slope @ slope.mT + torch.diag(draw.scale[member, 0].square())
+            center = draw.mean[member, row] - slope @ draw.z[member, row]
+            exact = torch.distributions.MultivariateNormal(center, covariance)
+            torch.testing.assert_close(
+                found[member, row], exact.log_prob(draw.weights[member, row]), rtol=1e-8, atol=1e-8
+            )
+
+
+@pytest.mark.parametrize("head", ["modulation", "coordinate"])
+def test_a_head_that_is_not_linear_has_all_but_what_needs_linearity(head: str) -> None:
+    net = of_head(head)
+    for name, kind in ENTROPIES.items():
+        if name == "hierarchical":
+            with pytest.raises(ValueError, match=f"with the head '{head}'"):
+                kind(net)
+            continue
+        gradient = torch.autograd.grad(kind(net)(net, net.draw(8)).sum(), net.log_output_noise)[0]
+        assert bool(gradient.isfinite().all())
 
 
 def test_the_statistic_comes_from_the_weights_alone() -> None:
@@ -70,7 +120,7 @@ def test_the_statistic_comes_from_the_weights_alone() -> None:
     draw = drawn(net, 3)
     offset = (draw.weights - net.mean.unsqueeze(1)) / net.unit
     expected = net.head.project(offset, net.output_noise.pow(-2))
-    torch.testing.assert_close(Overlap(net, draw).statistic, expected, rtol=1e-9, atol=1e-9)
+    torch.testing.assert_close(LinearOverlap(net, draw).statistic, expected, rtol=1e-9, atol=1e-9)
 
 
 @pytest.mark.parametrize(("size", "noise_dim"), [(7, 3), (3, 5), (40, 12)])
@@ -102,7 +152,9 @@ def test_what_is_taken_off_as_chance_has_no_mean() -> None:
     net = random_hypernetwork(20, noise_dim=3, hidden=(8,), gain=2.0)
     draw = drawn(net, 20_000)
     with torch.no_grad():
-        chance = Tangent(Overlap(net, draw), draw).chance[0]
+        jacobian, offsets = jacobian_of(draw), (draw.weights - draw.mean) / net.unit
+        curvature, pull = net.curvature(draw.features, jacobian), net.pull(draw.features, jacobian, offsets)
+        chance = Tangent(curvature, pull, draw.z).chance[0]
     assert abs(chance.mean().item()) < 4 * standard_error(chance)
     assert chance.std().item() > 0.5  # and there is something to take off
 
@@ -147,7 +199,7 @@ def test_a_guess_that_knows_the_true_noise_breaks_the_bound() -> None:
 
 def test_no_gauss_newton_step_leads_downhill() -> None:
     net, _ = folded(draws=2000)
-    overlap = Overlap(net, drawn(net, 2000))
+    overlap = LinearOverlap(net, drawn(net, 2000))
     heights = []
     for steps in (0, 1, 3):
         guess = Recognition(net, hidden=4, newton_steps=steps)

@@ -72,7 +72,7 @@ def test_local_reparameterisation_changes_no_expectation() -> None:
     for local in (True, False):
         model, guide, x, y = small_problem(particles=4, local=local, dtype=torch.float64)
         with torch.no_grad():
-            guide.hypernetwork.log_output_noise.add_(1.2)  # σ = 0.33: enough ε to be wrong about
+            guide.hypernetwork.log_output_noise.add_(1.8)  # enough ε to be wrong about
             values[local] = torch.stack(
                 [BlackBoxAlpha(1.0).terms(model, guide, x, y).log_likelihood for _ in range(600)]
             )
@@ -82,8 +82,8 @@ def test_local_reparameterisation_changes_no_expectation() -> None:
     # … although four draws are far from their limit, where any estimator would agree: the ELBO is much lower.
     model, guide, x, y = small_problem(particles=400, dtype=torch.float64)
     with torch.no_grad():
-        guide.hypernetwork.log_output_noise.add_(1.2)
-        assert elbo_terms(model, guide, x, y).log_likelihood < values[True].mean() - 20 * error
+        guide.hypernetwork.log_output_noise.add_(1.8)
+        assert elbo_terms(model, guide, x, y).log_likelihood < values[True].mean() - 10 * error
 
 
 @pytest.mark.parametrize("alpha", [0.0, -1.0, 1.5, math.nan])
