@@ -12,7 +12,8 @@ from torch import Tensor
 from bayeshyper.errors import TrainingDiverged
 from bayeshyper.hypernets import MIN_OUTPUT_NOISE
 from bayeshyper.inference import ElboTerms, ImplicitGuide, elbo_terms
-from bayeshyper.models import BayesianModel, likelihoods
+from bayeshyper.models import BayesianModel
+from bayeshyper.models.likelihoods import gaussian
 from tests.inference.toys import small_problem
 from tests.reference.floor import Floor, Noise
 
@@ -60,7 +61,7 @@ def sequence_of(seed: int, *shapes: tuple[int, ...]) -> list[Tensor]:
 def test_value_and_gradient_are_those_of_the_step_written_by_hand(
     members: int, rows: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(likelihoods, "MIN_SCALE", 0.0)  # the reference has no such floor
+    monkeypatch.setattr(gaussian, "MIN_SCALE", 0.0)  # the reference has no such floor
     particles = 4
     model, guide, x, y = small_problem(members=members, particles=particles * members, dtype=torch.float64)
     model.kl_weight = 0.7
