@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from bayeshyper.models import WeightSpec
 
 from .heads.dense import DenseHead
+from .precision import precision_of
 from .settings import MIN_OUTPUT_NOISE, HypernetworkSettings
 
 __all__ = ["Hypernetwork", "WeightDraw"]
@@ -117,6 +118,11 @@ class Hypernetwork(nn.Module):
         return noise[:, self.tensor_of] if self.settings.noise_per_tensor else noise
 
     @property
+    def output_precision(self) -> Tensor:
+        """The diagonal of Σ⁻¹ in float64, ``(M, D)``."""
+        return precision_of(self.output_noise)
+
+    @property
     def stored_whole(self) -> bool:
         """Whether A, μ and σ are stored weight by weight, so that a fit can start from any Gaussian."""
         return isinstance(self.head, DenseHead) and not (
@@ -134,8 +140,7 @@ class Hypernetwork(nn.Module):
 
     def curvature(self, features: Tensor, jacobian: Tensor) -> Tensor:
         """GᵀΣ⁻¹G in float64, ``(M, R, d, d)``, for the Jacobian G of the offsets by z."""
-        precision = self.output_noise.double().pow(-2)
-        return self.head.curvature(features, jacobian.to(features.dtype), precision, self._base())
+        return self.head.curvature(features, jacobian.to(features.dtype), self.output_precision, self._base())
 
     def pull(self, features: Tensor, jacobian: Tensor, offsets: Tensor) -> Tensor:
         """GᵀΣ⁻¹u in float64, ``(M, R, d)``, for offsets u ``(M, R, D)`` in prior units."""

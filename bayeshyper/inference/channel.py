@@ -59,7 +59,7 @@ class LatentChannel:
             raise ValueError(f"Got {member.members} members, expected one; take hypernetwork.member(i).")
         if not isinstance(member.head, LinearHead):
             return SubspaceChannel(member)
-        return cls(member.trunk, member.head.gram(member.output_noise.double().pow(-2))[0])
+        return cls(member.trunk, member.head.gram(member.output_precision)[0])
 
     @property
     def has_cheap_jacobian(self) -> bool:

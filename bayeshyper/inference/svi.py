@@ -102,9 +102,9 @@ def fit(
             for group in optimizer.param_groups:
                 group["lr"] = rate * group["share"]
             model.kl_weight = kl_weight(step, steps, settings.kl, start.temperature)
+            optimizer.zero_grad()  # before the draw, which then has their memory
             terms = checked_terms(objective, model, guide, *next(shared), step=step)
             looks.confirm()
-            optimizer.zero_grad()
             # Per datum and member: the plate averages over members, whose gradients are clipped one by one.
             (terms.loss * (hypernetwork.members / model.num_data)).backward()
             clip_gradients(guide.parameters(), settings.optimizer.clip, step)

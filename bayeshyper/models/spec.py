@@ -107,6 +107,14 @@ class WeightSpec:
         pieces = self if names is None else [self._pieces[name] for name in names]
         return {piece.name: flat[..., piece.slice].reshape(flat.shape[:-1] + piece.shape) for piece in pieces}
 
+    def split(self, flat: Tensor) -> tuple[Tensor, ...]:
+        """Cut ``(…, D)`` into views of each tensor's weights, ``(…, size)``.
+
+        The gradient is one concatenation, where each of as many slices would fill a D-vector with zeros.
+        """
+        parts: tuple[Tensor, ...] = flat.split([piece.size for piece in self], dim=-1)
+        return parts
+
     def flatten(self, tensors: Mapping[str, Tensor]) -> Tensor:
         """Lay named tensors of shape ``(…, *shape)`` end to end as ``(…, D)``."""
         missing = [name for name in self._pieces if name not in tensors]

@@ -29,7 +29,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is loaded
 sys.path.insert(0, str(Path(__file__).parents[2]))  # for the floor, which is kept with the tests
@@ -67,6 +67,7 @@ GROWTH = {
     "k = 24 to 136": (replace(ONE, trunk=(32, 16)), replace(ONE, trunk=(32, 128))),
 }
 MEMBERS, UNITS = 1000, 50
+T = TypeVar("T")
 
 
 class Result(NamedTuple):
@@ -93,8 +94,13 @@ def main() -> None:
             value = f"{result.value:8.2f}"
             print(f"{result.table:11} {result.case:26} {result.measure:38} {value}  {result.bar}", flush=True)
             results.append(result)
-    options.out.parent.mkdir(exist_ok=True)
-    with options.out.open("w", newline="") as file:
+    write(results, options.out)
+
+
+def write(results: list[Result], path: Path) -> None:
+    """Results as CSV."""
+    path.parent.mkdir(exist_ok=True)
+    with path.open("w", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(Result._fields)
         writer.writerows([*result[:3], f"{result.value:.4g}", result.bar] for result in results)
@@ -211,7 +217,7 @@ def _ensemble(members: int, rows: int) -> tuple[BayesianModel, Tensor, Tensor]:
     return model, weights, torch.randn(rows, FEATURES, dtype=torch.float64)
 
 
-def alone(function: Callable[..., float], *arguments: object) -> float:
+def alone(function: Callable[..., T], *arguments: object) -> T:
     """A function's result in a process of its own, whose memory nothing else has used."""
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
         return pool.submit(function, *arguments).result()

@@ -53,6 +53,21 @@ def test_the_gram_matrix_has_the_gradient_of_the_plain_product() -> None:
     assert gradient.dtype == torch.float64  # … for a float32 head too, whose own gradient is float32
 
 
+@pytest.mark.parametrize("numbers", [1, 30, 31, 70])
+def test_the_gram_matrix_is_the_same_in_blocks(numbers: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """… and so is its gradient, with a last block of fewer rows, and with a row in each."""
+    head, weights = make().double(), torch.randn(2, 5, 5, dtype=torch.float64)
+    precision = torch.rand(2, 9, dtype=torch.float64, requires_grad=True)
+
+    def both() -> list[torch.Tensor]:
+        gram = head.gram(precision)
+        return [gram, *torch.autograd.grad((gram * weights).sum(), (head.matrix, precision))]
+
+    whole = both()
+    monkeypatch.setattr("bayeshyper.hypernets.heads.gram.BLOCK", numbers)
+    torch.testing.assert_close(both(), whole, rtol=1e-13, atol=1e-14)
+
+
 def test_the_projection_is_by_hand_in_float64() -> None:
     head, precision, offsets = make(), 1e6 * torch.rand(2, 9), torch.randn(2, 4, 9)
     projected = head.project(offsets, precision)

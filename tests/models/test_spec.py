@@ -46,6 +46,15 @@ def test_flatten_then_unflatten_gives_the_same_tensors(
     assert all(torch.equal(again[name], tensors[name]) for name in tensors)
 
 
+@given(SHAPES, LEADS)
+def test_split_cuts_at_the_pieces(shapes: list[tuple[int, ...]], lead: tuple[int, ...]) -> None:
+    spec = numbered(shapes)
+    flat = counted(*lead, spec.size)
+    parts = spec.split(flat)
+    assert len(parts) == len(spec)
+    assert all(torch.equal(part, flat[..., piece.slice]) for part, piece in zip(parts, spec, strict=True))
+
+
 @given(SHAPES)
 def test_the_pieces_lie_end_to_end(shapes: list[tuple[int, ...]]) -> None:
     spec = numbered(shapes)

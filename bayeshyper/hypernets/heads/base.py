@@ -107,9 +107,9 @@ class Head(nn.Module):
         """
         members, draws, _, noise_dim = jacobian.shape
         total = jacobian.new_zeros(members, draws, noise_dim, noise_dim, dtype=torch.float64)
-        for piece in self.spec:
+        for piece, part in zip(self.spec, self.spec.split(precision), strict=True):
             slopes = self.slopes(piece, features, jacobian, _part(base, piece)).double()
-            weighted = slopes * precision[:, piece.slice].double().sqrt()[:, None, :, None]
+            weighted = slopes * part.double().sqrt()[:, None, :, None]
             total = total + weighted.mT @ weighted
         return total
 
@@ -180,15 +180,16 @@ class LinearHead(Head):
     def gram(self, precision: Tensor) -> Tensor:
         """M = AᵀΣ⁻¹A in float64, ``(M, k, k)``, for the diagonal of Σ⁻¹ ``(M, D)``."""
         total = precision.new_zeros(self.members, self.features, self.features, dtype=torch.float64)
-        for piece in self.spec:
-            total = total + self.piece_gram(piece, precision[:, piece.slice])
+        for piece, part in zip(self.spec, self.spec.split(precision), strict=True):
+            total = total + self.piece_gram(piece, part)
         return total
 
     def project(self, offsets: Tensor, precision: Tensor) -> Tensor:
         """AᵀΣ⁻¹u in float64, ``(M, S, k)``, for offsets u ``(M, S, D)``: sufficient for z."""
         total = offsets.new_zeros(*offsets.shape[:2], self.features, dtype=torch.float64)
-        for piece in self.spec:
-            total = total + self.piece_projection(piece, offsets[..., piece.slice], precision[:, piece.slice])
+        parts = zip(self.spec, self.spec.split(offsets), self.spec.split(precision), strict=True)
+        for piece, of_offsets, of_precision in parts:
+            total = total + self.piece_projection(piece, of_offsets, of_precision)
         return total
 
     def curvature(

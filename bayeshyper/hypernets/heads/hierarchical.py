@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from bayeshyper.models import WeightPiece, WeightSpec
 
+from .gram import weighted_gram
 from .parts import Part, PartsHead
 
 __all__ = ["HierarchicalHead"]
@@ -98,21 +99,21 @@ class _SharedAndOwn(Part):
         return shared @ self.matrix.mT + features[..., self.own] @ self.own_matrix.mT
 
     def _joined(self, precision: Tensor) -> tuple[Tensor, Tensor]:
-        """(B, E) side by side in float64, ``(M, size, r + p)``, and the map to them, ``(M, r + p, k)``."""
+        """(B, E) side by side, ``(M, size, r + p)``, and the map to them in float64, ``(M, r + p, k)``."""
         codes, own = self.encode.shape[1], self.own_matrix.shape[2]
         spread = precision.new_zeros(self.members, codes + own, self.features, dtype=torch.float64)
         spread[:, :codes, : self.shared] = self.encode.double()
         spread[:, codes:, self.own] = torch.eye(own, dtype=torch.float64, device=precision.device)
-        return torch.cat([self.matrix, self.own_matrix], dim=-1).double(), spread
+        return torch.cat([self.matrix, self.own_matrix], dim=-1), spread
 
     def gram(self, precision: Tensor) -> Tensor:
         joined, spread = self._joined(precision)
-        scaled = joined * precision.double().sqrt().unsqueeze(-1)
-        return spread.mT @ (scaled.mT @ scaled) @ spread
+        gram: Tensor = spread.mT @ weighted_gram(joined, precision) @ spread
+        return gram
 
     def project(self, offsets: Tensor, precision: Tensor) -> Tensor:
         joined, spread = self._joined(precision)
-        return (offsets.double() * precision.double().unsqueeze(-2)) @ joined @ spread
+        return (offsets.double() * precision.double().unsqueeze(-2)) @ joined.double() @ spread
 
 
 def _layers(spec: WeightSpec) -> dict[str, int]:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from bayeshyper.models import WeightPiece, WeightSpec
 
+from .gram import weighted_gram
 from .parts import Part, PartsHead
 
 __all__ = ["PerLayerHead"]
@@ -74,8 +75,8 @@ class _Bottleneck(Part):
     def gram(self, precision: Tensor) -> Tensor:
         """Cᵀ (BᵀPB) C: the sum over weights is r × r."""
         encode = self.encode.double()
-        scaled = self.matrix * precision.double().sqrt().unsqueeze(-1)
-        return encode.mT @ (scaled.mT @ scaled) @ encode
+        gram: Tensor = encode.mT @ weighted_gram(self.matrix, precision) @ encode
+        return gram
 
     def project(self, offsets: Tensor, precision: Tensor) -> Tensor:
         """(uᵀPB) C."""

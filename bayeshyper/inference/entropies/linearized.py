@@ -42,7 +42,7 @@ class LinearizedEntropy(Entropy):
         """½ logdet(I_d + JᵀMJ), ``(M, R)``."""
         jacobian = jacobian_of(draw)
         if isinstance(hypernetwork.head, LinearHead):
-            precision = hypernetwork.output_noise.double().pow(-2)
+            precision = hypernetwork.output_precision
             return linearized_information(hypernetwork.head.gram(precision), jacobian)
         curvature = hypernetwork.curvature(draw.features, jacobian)
         identity = torch.eye(curvature.shape[-1], dtype=curvature.dtype, device=curvature.device)

@@ -49,7 +49,7 @@ class LinearOverlap:
     """
 
     def __init__(self, hypernetwork: Hypernetwork, draw: WeightDraw) -> None:
-        head, precision = hypernetwork.head, hypernetwork.output_noise.double().pow(-2)
+        head, precision = hypernetwork.head, hypernetwork.output_precision
         if not isinstance(head, LinearHead):
             raise ValueError(
                 f"Got the head {hypernetwork.settings.head!r}, whose weights are not linear in the features, "
