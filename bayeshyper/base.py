@@ -263,6 +263,7 @@ class HyperEstimator(BaseEstimator):
         folder: str | Path,
         *,
         title: str = "Can its uncertainty be trusted?",
+        column: int | None = None,
         force: bool = False,
     ) -> Path:
         """Write a calibration report on rows that were not fitted: HTML, Markdown, JSON and plots.
@@ -272,6 +273,7 @@ class HyperEstimator(BaseEstimator):
             y: What happened.
             folder: Where to write; made where it is missing.
             title: The report's headline.
+            column: Which column of a target that has several, counted from 0.
             force: Whether to write over a report that stands there; other files are never touched.
 
         Returns:
@@ -283,7 +285,10 @@ class HyperEstimator(BaseEstimator):
         # Loads matplotlib, which fit and predict need not wait for.
         from bayeshyper.report import write_report
 
-        evaluation = evaluate(self.predictive(X), y)
+        predictive = self.predictive(X)
+        if column is not None:
+            predictive, y = predictive.column(column), np.asarray(y)[:, column]
+        evaluation = evaluate(predictive, y)
         audited = self.audit() if self._audit or self._training else None
         return write_report(
             Path(folder),

@@ -216,6 +216,22 @@ def test_the_task_can_be_forced(folder: Path, tmp_path: Path) -> None:
         assert column in pd.read_csv(tmp_path / f"{task}.csv").columns
 
 
+def test_a_likelihood_says_what_is_to_be_learned(tmp_path: Path) -> None:
+    """Few whole numbers would be taken for classes."""
+    rng = np.random.default_rng(0)
+    x = rng.uniform(-1, 1, 100)
+    table = pd.DataFrame({"x": x, "visits": rng.poisson(np.exp(x))})
+    table.to_csv(tmp_path / "visits.csv", index=False)
+    model, out = tmp_path / "m.bayeshyper", tmp_path / "p.csv"
+    likelihood = ("--set", "likelihood.family=poisson")
+    succeed("fit", tmp_path / "visits.csv", "-t", "visits", *likelihood, *QUICK, "-o", model)
+    succeed("predict", model, tmp_path / "visits.csv", "-o", out)
+    assert (pd.read_csv(out)[["lower", "upper"]] % 1 == 0).all(axis=None)
+    table.assign(visits=table["visits"] - 1).to_csv(tmp_path / "bad.csv", index=False)
+    error = refuse("fit", tmp_path / "bad.csv", "-t", "visits", *likelihood, "-o", tmp_path / "n.bayeshyper")
+    assert re.search(r"Got the target -1 in row \d+ .* expected whole numbers of 0 or more", error)
+
+
 def test_data_that_teach_little_warn_in_one_line(folder: Path, tmp_path: Path) -> None:
     table = pd.read_csv(folder / "train.csv").head(2)
     table.to_csv(tmp_path / "few.csv", index=False)

@@ -209,6 +209,37 @@ def test_two_columns_are_learned_together() -> None:
     assert model.score(X_test, Y_test) > 0.8
 
 
+def test_a_column_is_predicted_and_judged_alone(tmp_path: Path) -> None:
+    X, f = table(80)
+    Y = pairs(f)
+    model = HyperRegressor(settings=QUICK, random_state=0, verbose=False).fit(X, Y)
+    both = model.predictive(X)
+    for index in (0, 1):
+        one, y = both.column(index), Y[:, index]
+        np.testing.assert_allclose(one.mean, both.mean[:, index], rtol=1e-12)
+        np.testing.assert_allclose(one.std, both.std[:, index], rtol=1e-12)
+        np.testing.assert_allclose(one.cdf(y), both.cdf(Y)[:, index], rtol=1e-12)
+        np.testing.assert_allclose(one.quantiles([0.1, 0.9]), both.quantiles([0.1, 0.9])[:, index], rtol=1e-9)
+        # the density is the distribution function's slope, in the column's own unit
+        step = 1e-4 * one.std
+        slope = (one.cdf(y + step) - one.cdf(y - step)) / (2 * step)
+        np.testing.assert_allclose(np.exp(one.log_prob(y)), slope, rtol=1e-4)
+        drawn = one.sample(4000)
+        errors = one.std / np.sqrt(4000)
+        assert (np.abs(drawn.mean(0) - one.mean) < 5 * errors).all()
+    model.report(X, Y, tmp_path / "report", column=1)
+    scores = json.loads((tmp_path / "report" / "metrics.json").read_text())["evaluation"]["scores"]
+    assert scores["log_score"]["value"] == pytest.approx(both.column(1).log_prob(Y[:, 1]).mean())
+    with pytest.raises(DataError, match=r"prediction of 2 columns, expected one; .*column=0"):
+        model.report(X, Y, tmp_path / "other")
+    for index in (-1, 2):
+        with pytest.raises(ValueError, match=f"Got the column {index}, expected one of 2"):
+            both.column(index)
+    idata = model.to_arviz(X, Y)
+    assert idata.posterior_predictive["y"].shape[-2:] == (80, 2)
+    assert idata.log_likelihood["y"].shape[-1] == 80
+
+
 def test_columns_are_scored_and_saved_as_they_are(tmp_path: Path) -> None:
     X, f = table(80)
     Y = pd.DataFrame(pairs(f), columns=["one", "other"])

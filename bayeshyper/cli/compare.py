@@ -9,6 +9,7 @@ import typer
 
 from bayeshyper.cli.console import say, show
 from bayeshyper.cli.contest import differences, enter, hold_out, standings, write_contest
+from bayeshyper.cli.fit import choose_task
 from bayeshyper.cli.options import Data, Force, Inference, Seed, Settings, Target, Task, overrides
 from bayeshyper.cli.output import check_folder, filled_folder
 from bayeshyper.errors import DataError
@@ -56,10 +57,10 @@ def compare(
         )
     check_folder(output, force=force)
     changes = overrides(settings)
-    from bayeshyper.data import infer_task, read_table, split_target
+    from bayeshyper.data import read_table, split_target
 
     X, y = split_target(read_table(data), target)
-    split = hold_out(X, y, infer_task(y) if task == "auto" else task, fraction=test_fraction, seed=seed)
+    split = hold_out(X, y, choose_task(task, y, changes), fraction=test_fraction, seed=seed)
     entries = [
         enter(name, split, inference=inference, settings=changes, seed=seed) for name in model or ENTRANTS
     ]

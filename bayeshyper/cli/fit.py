@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,9 +13,11 @@ from bayeshyper.cli.options import Data, Force, Inference, Model, Seed, Settings
 from bayeshyper.cli.output import check_file
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from bayeshyper.estimators import HyperClassifier, HyperRegressor
 
-__all__ = ["fit", "make_estimator"]
+__all__ = ["choose_task", "fit", "make_estimator"]
 
 Output = Annotated[
     Path | None,
@@ -38,28 +41,42 @@ def fit(
     """Fit a posterior to a table, and write it to a model file.
 
     Every column but the target is a feature: numbers, text, true/false and dates, with gaps where there are
-    any. The target's type says whether to learn a number or a class.
+    any. The target's type says whether to learn a number or a class, unless a likelihood is set: gaussian,
+    heteroscedastic, student-t or mixture for any number, poisson or negative-binomial for counts, beta for
+    shares, categorical or ordinal for classes.
 
     **Examples**
 
             bayeshyper fit houses.csv --target price
             bayeshyper fit visits.parquet --target outcome --set members=4
+            bayeshyper fit shops.csv --target visitors --set likelihood.family=poisson
     """
     path = output or Path(f"{data.name.split('.')[0]}.bayeshyper")
     check_file(path, data, force=force)
     changes = overrides(settings)
-    from bayeshyper.data import infer_task, read_table, split_target
+    from bayeshyper.data import read_table, split_target
 
     X, y = split_target(read_table(data), target)
-    task = infer_task(y) if task == "auto" else task
-    fitted = make_estimator(task, model=model, inference=inference, settings=changes, seed=seed).fit(X, y)
+    chosen = choose_task(task, y, changes)
+    fitted = make_estimator(chosen, model=model, inference=inference, settings=changes, seed=seed).fit(X, y)
     audit = fitted.audit()
     fitted.save(path)
     say(
-        f"Fitted a {task} of {target} to {len(X):,} rows and {X.shape[1]} columns in "
+        f"Fitted a {chosen} of {target} to {len(X):,} rows and {X.shape[1]} columns in "
         f"{fitted.history_.seconds:.1f} s; ELBO {audit.elbo_lower:,.1f} to {audit.elbo_upper:,.1f} nats."
     )
     say(f"Wrote {path}. Next: bayeshyper predict {path} NEW.csv")
+
+
+def choose_task(task: str, y: pd.Series, settings: Mapping[str, Any]) -> str:
+    """What to learn: as asked for, or what the likelihood that is set is for, or read off the target."""
+    from bayeshyper.data import infer_task
+    from bayeshyper.models import LIKELIHOODS
+
+    if task != "auto":
+        return task
+    likelihood = LIKELIHOODS.get(settings.get("likelihood.family", "auto"))
+    return infer_task(y) if likelihood is None else likelihood.task
 
 
 def make_estimator(task: str, **options: Any) -> HyperRegressor | HyperClassifier:

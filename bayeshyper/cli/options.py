@@ -33,7 +33,10 @@ Target = Annotated[
 ]
 Task = Annotated[
     Literal["auto", "regression", "classification"],
-    typer.Option("--task", help="What to predict: a number, or a class; auto reads it off the target."),
+    typer.Option(
+        "--task",
+        help="What to predict: a number, or a class; auto reads it off the target, or the likelihood.",
+    ),
 ]
 Model = Annotated[
     str,

@@ -27,6 +27,7 @@ from bayeshyper.diagnostics.pit import (
 from bayeshyper.diagnostics.results import Evaluation, Predictive, log_scores
 from bayeshyper.diagnostics.scores import Score, crps_per_row, sharpness
 from bayeshyper.diagnostics.verdict import judge_regression
+from bayeshyper.errors import DataError
 
 LEVELS = (0.5, 0.8, 0.9, 0.95)
 """The central intervals whose coverage is reported."""
@@ -37,6 +38,11 @@ _MAX_DRAWS, _DRAWS_IN_ALL = 400, 20_000_000  # for each row, and over all rows (
 def evaluate_regression(predictive: Predictive, y: ArrayLike, make: ScoreMaker) -> Evaluation:
     """Scores, coverage, PIT and verdict."""
     n = predictive.n_rows
+    if np.ndim(predictive.mean) > 1:
+        raise DataError(
+            f"Got a prediction of {np.shape(predictive.mean)[1]} columns, expected one; judge each alone: "
+            "evaluate(predictive.column(0), y[:, 0]), or report(…, column=0)."
+        )
     seen = _checks.column("y", y, n_rows=n)
     log_prob = log_scores(predictive, seen)
     mean = _checks.column("mean", predictive.mean, n_rows=n)

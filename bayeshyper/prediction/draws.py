@@ -32,7 +32,7 @@ class DrawsByRows:
     """
 
     def __init__(self, model: BayesianModel, weights: Tensor, x: Tensor) -> None:
-        self._model, self._weights, self._x = model, weights, x
+        self.model, self.weights, self.x = model, weights, x
         self.n_rows, self.n_draws = len(x), len(weights)
 
     def apply(self, function: Callable[..., Array], *arrays: NDArray[np.generic], width: int = 1) -> Array:
@@ -41,7 +41,7 @@ class DrawsByRows:
         The function gets a distribution of batch shape ``(S, rows)`` and the same rows of each array, and
         returns ``(rows, …)``; ``width`` says how many numbers per row it holds beside the draws'.
         """
-        chunks = self.chunks(8 * self.n_draws * self._model.likelihood.n_outputs + width)
+        chunks = self.chunks(8 * self.n_draws * self.model.likelihood.n_outputs + width)
         with torch.no_grad():
             parts = [function(self.distribution(rows), *(array[rows] for array in arrays)) for rows in chunks]
         return np.concatenate(parts, axis=0)
@@ -69,11 +69,11 @@ class DrawsByRows:
 
     def distribution(self, rows: slice) -> Distribution:
         """The draws' distributions for a chunk of rows, batch shape ``(S, rows)``."""
-        return self._model.observe(self._weights, self.outputs(rows))
+        return self.model.observe(self.weights, self.outputs(rows))
 
     def outputs(self, rows: slice) -> Tensor:
         """The network's outputs for a chunk of rows, ``(S, rows, O)``, a chunk of draws at a time."""
-        x = self._x[rows]
-        widest = max((piece.shape[0] for piece in self._model.spec if piece.shape), default=1)
+        x = self.x[rows]
+        widest = max((piece.shape[0] for piece in self.model.spec if piece.shape), default=1)
         draws = max(1, CHUNK_NUMBERS // max(len(x) * widest, 1))
-        return torch.cat([self._model.outputs(part, x) for part in self._weights.split(draws)], dim=0)
+        return torch.cat([self.model.outputs(part, x) for part in self.weights.split(draws)], dim=0)

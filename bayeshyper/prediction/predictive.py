@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from functools import cached_property
 from typing import Any
@@ -14,9 +15,10 @@ from torch import Tensor
 from torch.distributions import Distribution
 
 from bayeshyper.errors import DataError
-from bayeshyper.models import BayesianModel
+from bayeshyper.models import BayesianModel, ColumnOf
 
 from .draws import DrawsByRows
+from .labels import encode_labels
 from .mixture import class_probabilities, entropy, mixed_cdf, quantile
 
 __all__ = ["PredictiveDistribution"]
@@ -156,6 +158,16 @@ class PredictiveDistribution:
             raise ValueError(f"Got level = {level}, expected a share strictly between 0 and 1, like 0.9.")
         return self.quantiles([(1 - level) / 2, (1 + level) / 2])
 
+    def column(self, index: int) -> PredictiveDistribution:
+        """The prediction of one of K columns alone, whatever the others are; counted from 0."""
+        shape = self._likelihood.event_shape
+        if not shape or not 0 <= index < shape[0]:
+            raise ValueError(f"Got the column {index}, expected one of {math.prod(shape)}, counted from 0.")
+        model, weights, x = copy.copy(self._rows.model), self._rows.weights, self._rows.x
+        model.likelihood = ColumnOf(self._likelihood, index)
+        loc, scale = (float(np.broadcast_to(number, shape)[index]) for number in (self._loc, self._scale))
+        return PredictiveDistribution(model, weights, x, loc=loc, scale=scale)
+
     # -- classification ---------------------------------------------------------------------------------
 
     @cached_property
@@ -230,20 +242,8 @@ class PredictiveDistribution:
         return outputs[..., 0] if width == 1 else outputs
 
     def encode(self, labels: ArrayLike) -> NDArray[np.int64]:
-        """Class labels as indices into ``classes``, ``(N,)``.
-
-        Raises:
-            DataError: A label that is not among the classes.
-        """
-        values = np.asarray(labels)
-        index = {label: place for place, label in enumerate(self._labels.tolist())}
-        unknown = [label for label in values.tolist() if label not in index]
-        if unknown:
-            raise DataError(
-                f"Got the class {unknown[0]!r}, expected one of {', '.join(map(repr, index))}; "
-                "a class that was not in the training data has no probability."
-            )
-        return np.array([index[label] for label in values.tolist()], dtype=np.int64)
+        """Class labels as indices into ``classes``, ``(N,)``; a `DataError` names one that is no class."""
+        return encode_labels(labels, self._labels)
 
     def sample(self, n: int = 1000, seed: int = 0) -> NDArray[Any]:
         """Draw n targets for every row, ``(n, N)`` or ``(n, N, K)``: numbers, or class labels.
@@ -274,23 +274,19 @@ class PredictiveDistribution:
         return float(np.log(self._scale).sum()) if self.task == "regression" else 0.0
 
     def _targets(self, y: ArrayLike) -> NDArray[np.generic]:
-        if self.task == "classification":
-            return self._indices(y)
-        standard = self._standardize(y)
-        self._likelihood.check_target(torch.tensor(np.asarray(y, dtype=np.float64)))
-        return standard
+        """What the likelihood scores: numbers in the units that it sees, or class indices."""
+        if self.task == "regression":
+            standard = self._standardize(y)
+            self._likelihood.check_target(torch.tensor(np.asarray(y, dtype=np.float64)))  # in its own units
+            return standard
+        self._check_length(np.asarray(y))
+        # Bernoulli scores floats, Categorical indices, Ordinal either.
+        return self.encode(y).astype(np.float64 if self._likelihood.n_outputs == 1 else np.int64)
 
     def _standardize(self, y: ArrayLike) -> Array:
         values = np.asarray(y, dtype=np.float64)
         self._check_length(values)
         return (values - self._loc) / self._scale
-
-    def _indices(self, y: ArrayLike) -> NDArray[np.generic]:
-        labels = np.asarray(y)
-        self._check_length(labels)
-        places = self.encode(labels)
-        # Bernoulli scores floats, Categorical indices, Ordinal either.
-        return places.astype(np.float64) if self._likelihood.n_outputs == 1 else places
 
     def _check_length(self, y: NDArray[np.generic]) -> None:
         expected = (self.n_rows, *self._likelihood.event_shape)

@@ -19,6 +19,7 @@ from bayeshyper.models import (
     FanInPrior,
     Gaussian,
     HeteroscedasticGaussian,
+    HierarchicalPrior,
     Latent,
     Likelihood,
     StudentT,
@@ -124,6 +125,19 @@ def test_a_stacks_row_gradients_are_those_of_autograd(
     ours = row_gradients(model, weights, x, y)
     torch.testing.assert_close(ours, one_by_one(model, weights, x, y), **CLOSE)
     assert bool((ours != 0).any(-1).all())  # no row says nothing, no row is left out
+
+
+def test_what_the_prior_alone_depends_on_has_no_gradient() -> None:
+    """Its latents stand at the end of the weight vector, and the data do not see them."""
+    torch.manual_seed(0)
+    model = BayesianModel(Target(mlp(4)(1)), HierarchicalPrior(), Gaussian(), num_data=ROWS).double()
+    weights, x = torch.randn(DRAWS, model.spec.size).double(), torch.randn(ROWS, FEATURES).double()
+    y = torch.randn(DRAWS, ROWS).double()
+    garbage = [torch.full((DRAWS, ROWS, model.spec.size), 7.0).double() for _ in range(8)]
+    del garbage  # what an uninitialised result would be made of
+    ours = row_gradients(model, weights, x, y)
+    torch.testing.assert_close(ours, one_by_one(model, weights, x, y), **CLOSE)
+    assert len(model.prior_latents) > 0
 
 
 @pytest.mark.parametrize("likelihood", LIKELIHOODS.values(), ids=LIKELIHOODS)

@@ -21,7 +21,7 @@ from .classes import Bernoulli, Categorical, Ordinal
 from .counts import NegativeBinomial, Poisson
 from .gaussian import Gaussian, HeteroscedasticGaussian, StudentT
 from .mixture import GaussianMixture
-from .multivariate import MultivariateGaussian
+from .multivariate import ColumnOf, MultivariateGaussian
 from .protocol import COUNTS, REALS, SHARES, Latent, Likelihood, Support, TargetFacts
 from .shares import Beta
 
@@ -33,6 +33,7 @@ __all__ = [
     "Bernoulli",
     "Beta",
     "Categorical",
+    "ColumnOf",
     "Gaussian",
     "GaussianMixture",
     "HeteroscedasticGaussian",

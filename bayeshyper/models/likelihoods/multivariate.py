@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 import pyro.distributions as dist
 import torch
 from torch import Tensor
-from torch.distributions import Distribution
+from torch.distributions import Distribution, constraints
 
 from .gaussian import MIN_SCALE
 from .protocol import Latent, Likelihood, TargetFacts
 
-__all__ = ["MultivariateGaussian"]
+__all__ = ["ColumnOf", "MultivariateGaussian"]
 
 
 class MultivariateGaussian(Likelihood):
@@ -82,3 +82,56 @@ class MultivariateGaussian(Likelihood):
 
     def __repr__(self) -> str:
         return f"MultivariateGaussian(n_columns={self.n_outputs}, covariance={self.covariance!r})"
+
+
+class ColumnOf(Likelihood):
+    """One column of a likelihood of K numbers, whatever the others are.
+
+    Args:
+        likelihood: The likelihood of all of them.
+        column: Which one, counted from 0.
+    """
+
+    task = "regression"
+
+    def __init__(self, likelihood: Likelihood, column: int) -> None:
+        self.likelihood, self.column = likelihood, column
+        self.latents, self.n_outputs = likelihood.latents, likelihood.n_outputs
+        self.support = likelihood.support
+
+    def distribution(self, outputs: Tensor, latents: Mapping[str, Tensor]) -> Distribution:
+        """The column's own distribution, batch shape ``(…, N)``."""
+        together = self.likelihood.distribution(outputs, latents)
+        return _Column(self.likelihood.marginals(together), self.column)
+
+    def __repr__(self) -> str:
+        return f"ColumnOf({self.likelihood}, {self.column})"
+
+
+class _Column(Distribution):
+    """One entry of the last batch dimension of another distribution."""
+
+    arg_constraints: ClassVar[dict[str, constraints.Constraint]] = {}
+
+    def __init__(self, columns: Distribution, index: int) -> None:
+        self.columns, self.index = columns, index
+        super().__init__(columns.batch_shape[:-1], validate_args=False)
+
+    @property
+    def mean(self) -> Tensor:
+        return self.columns.mean[..., self.index]
+
+    @property
+    def variance(self) -> Tensor:
+        return self.columns.variance[..., self.index]
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        result: Tensor = self.columns.log_prob(value.unsqueeze(-1))
+        return result[..., self.index]
+
+    def cdf(self, value: Tensor) -> Tensor:
+        return self.columns.cdf(value.unsqueeze(-1))[..., self.index]
+
+    def sample(self, sample_shape: Any = ()) -> Tensor:
+        drawn: Tensor = self.columns.sample(torch.Size(sample_shape))
+        return drawn[..., self.index]
