@@ -144,8 +144,8 @@ class Hypernetwork(nn.Module):
 
     def pull(self, features: Tensor, jacobian: Tensor, offsets: Tensor) -> Tensor:
         """GᵀΣ⁻¹u in float64, ``(M, R, d)``, for offsets u ``(M, R, D)`` in prior units."""
-        precision = self.output_noise.double().pow(-2)
-        return self.head.pull(features, jacobian.to(features.dtype), offsets, precision, self._base())
+        jacobian = jacobian.to(features.dtype)
+        return self.head.pull(features, jacobian, offsets, self.output_precision, self._base())
 
     def _base(self) -> Tensor | None:
         return self.mean / self.unit if self.head.multiplies else None

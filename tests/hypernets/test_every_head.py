@@ -1,8 +1,7 @@
-"""Laws that every head keeps, found by its name; those of a linear head against the same A stored whole."""
+"""Every shipped head goes through the test case that users are given, and into a hypernetwork by its name."""
 
 from __future__ import annotations
 
-import copy
 import math
 
 import pytest
@@ -15,135 +14,33 @@ from bayeshyper.hypernets import (
     Head,
     Hypernetwork,
     HypernetworkSettings,
-    LinearHead,
     MatrixNoiseHead,
 )
 from bayeshyper.models import WeightSpec
+from bayeshyper.testing import HeadTestCase
 
-SPEC = WeightSpec(
-    [
-        ("conv.weight", (6, 3, 2, 2)),
-        ("conv.bias", (6,)),
-        ("gate", ()),
-        ("out.weight", (4, 9)),
-        ("out.bias", (4,)),
-    ]
-)
-MEMBERS, DRAWS = 2, 3
+SPEC = HeadTestCase.spec
 EVERY = [*HEADS, "bounded", "matrix-noise"]
-LINEAR = [name for name in EVERY if name == "matrix-noise" or (name in HEADS and HEADS[name].linear)]
 
 
-def make(name: str, features: int = 11) -> Head:
-    torch.manual_seed(0)
-    if name == "bounded":
-        return BoundedHead(HEADS["dense"](SPEC, features=features, members=MEMBERS, gain=2.0), 1.5).double()
-    if name == "matrix-noise":
-        inner = HEADS["low-rank"](SPEC, features=features - 8, members=MEMBERS)
-        return MatrixNoiseHead(inner, 2).double()
-    return HEADS[name](SPEC, features=features, members=MEMBERS, gain=0.3).double()
+class TestEveryHead(HeadTestCase):
+    """The test case that users are given, for every head that is found, and for what stands around one."""
+
+    @pytest.fixture(autouse=True, params=EVERY)
+    def _choose(self, request: pytest.FixtureRequest) -> None:
+        self.name: str = request.param
+
+    def make(self, spec: WeightSpec, features: int, members: int) -> Head:
+        if self.name == "bounded":
+            return BoundedHead(HEADS["dense"](spec, features=features, members=members, gain=0.3), 1.0)
+        if self.name == "matrix-noise":
+            inner = HEADS["low-rank"](spec, features=features - 8, members=members)
+            return MatrixNoiseHead(inner, 2, gain=0.3)
+        return HEADS[self.name](spec, features=features, members=members, gain=0.3)
 
 
 def normal(*shape: int) -> Tensor:
     return torch.randn(*shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
-
-
-def base(head: Head) -> Tensor | None:
-    return normal(MEMBERS, SPEC.size) if head.multiplies else None
-
-
-def whole(head: LinearHead) -> Tensor:
-    """A, ``(M, D, k)``: what the head makes of each unit vector."""
-    identity = torch.eye(head.features, dtype=torch.float64).expand(MEMBERS, -1, -1)
-    matrix: Tensor = head(identity).mT.detach()
-    return matrix
-
-
-@pytest.mark.parametrize("name", EVERY)
-def test_weights_are_made_for_every_member_draw_and_tensor(name: str) -> None:
-    head = make(name)
-    features = normal(MEMBERS, DRAWS, 11)
-    weights = head(features, base(head))
-    assert weights.shape == (MEMBERS, DRAWS, SPEC.size)
-    for piece in SPEC:
-        mean = base(head)
-        part = head.generate(piece, features, None if mean is None else mean[:, None, piece.slice])
-        torch.testing.assert_close(part, weights[..., piece.slice], rtol=1e-12, atol=1e-14)
-
-
-@pytest.mark.parametrize("name", LINEAR)
-def test_a_linear_head_is_linear(name: str) -> None:
-    head = make(name)
-    assert isinstance(head, LinearHead)
-    features = normal(MEMBERS, DRAWS, 11)
-    torch.testing.assert_close(head(features).detach(), features @ whole(head).mT, rtol=1e-12, atol=1e-13)
-
-
-@pytest.mark.parametrize("name", LINEAR)
-def test_gram_and_projection_are_those_of_the_same_matrix_stored_whole(name: str) -> None:
-    head = make(name)
-    assert isinstance(head, LinearHead)
-    matrix, precision = whole(head), normal(MEMBERS, SPEC.size).exp()
-    gram = matrix.mT @ (precision.unsqueeze(-1) * matrix)
-    torch.testing.assert_close(head.gram(precision).detach(), gram, rtol=1e-11, atol=1e-12)
-    offsets = normal(MEMBERS, DRAWS, SPEC.size)
-    projection = (offsets * precision.unsqueeze(1)) @ matrix
-    torch.testing.assert_close(head.project(offsets, precision).detach(), projection, rtol=1e-11, atol=1e-12)
-
-
-@pytest.mark.parametrize("name", LINEAR)
-def test_the_gram_has_the_gradient_of_the_matrix_stored_whole(name: str) -> None:
-    head = make(name)
-    assert isinstance(head, LinearHead)
-    precision = normal(MEMBERS, SPEC.size).exp().requires_grad_()
-    weights = normal(MEMBERS, 11, 11)
-    identity = torch.eye(11, dtype=torch.float64).expand(MEMBERS, -1, -1)
-    matrix = head(identity).mT
-    by_hand = ((matrix.mT @ (precision.unsqueeze(-1) * matrix)) * weights).sum()
-    wanted = [precision, *head.parameters()]
-    ours = torch.autograd.grad((head.gram(precision) * weights).sum(), wanted, allow_unused=True)
-    theirs = torch.autograd.grad(by_hand, wanted, allow_unused=True)
-    for one, other in zip(ours, theirs, strict=True):
-        zero = torch.zeros(())
-        torch.testing.assert_close(
-            zero if one is None or not one.numel() else one,
-            zero if other is None or not other.numel() else other,
-            rtol=1e-10,
-            atol=1e-11,
-            check_dtype=False,
-        )
-
-
-@pytest.mark.parametrize("name", EVERY)
-def test_curvature_is_that_of_the_jacobian_of_the_weights(name: str) -> None:
-    head = make(name)
-    features, jacobian = normal(MEMBERS, DRAWS, 11), normal(MEMBERS, DRAWS, 11, 4)
-    precision, mean = normal(MEMBERS, SPEC.size).exp(), base(head)
-    ours = head.curvature(features, jacobian, precision, mean).detach()
-    whole_jacobian = torch.autograd.functional.jacobian(lambda at: head(at, mean), features)
-    for member in range(MEMBERS):
-        for draw in range(DRAWS):
-            slope = whole_jacobian[member, draw, :, member, draw] @ jacobian[member, draw]
-            by_hand = slope.mT @ (precision[member].unsqueeze(-1) * slope)
-            torch.testing.assert_close(ours[member, draw], by_hand, rtol=1e-10, atol=1e-11)
-
-
-@pytest.mark.parametrize("name", EVERY)
-def test_members_are_apart_and_resets_are_the_generators_alone(name: str) -> None:
-    head = make(name)
-    features = normal(MEMBERS, DRAWS, 11)
-    before = head(features, base(head))
-    with torch.no_grad():
-        for parameter in head.parameters():
-            parameter[1] += 1.0
-    after = head(features, base(head))
-    assert torch.equal(before[0], after[0])
-    assert not torch.equal(before[1], after[1])
-    head.reset_parameters(torch.Generator().manual_seed(3))
-    once = copy.deepcopy(head.state_dict())
-    torch.manual_seed(99)
-    head.reset_parameters(torch.Generator().manual_seed(3))
-    assert all(torch.equal(once[key], tensor) for key, tensor in head.state_dict().items())
 
 
 def build(name: str, mean: Tensor, unit: Tensor, spec: WeightSpec, **options: object) -> Hypernetwork:

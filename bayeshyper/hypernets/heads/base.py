@@ -124,9 +124,10 @@ class Head(nn.Module):
         """GᵀΣ⁻¹u in float64, ``(M, S, d)``, for offsets u ``(M, S, D)``; the others as for `curvature`."""
         members, draws, _, noise_dim = jacobian.shape
         total = jacobian.new_zeros(members, draws, noise_dim, dtype=torch.float64)
-        for piece in self.spec:
+        parts = zip(self.spec, self.spec.split(offsets), self.spec.split(precision), strict=True)
+        for piece, of_offsets, of_precision in parts:
             slopes = self.slopes(piece, features, jacobian, _part(base, piece)).double()
-            weighted = offsets[..., piece.slice].double() * precision[:, None, piece.slice].double()
+            weighted = of_offsets.double() * of_precision.double().unsqueeze(-2)
             total = total + (slopes.mT @ weighted.unsqueeze(-1)).squeeze(-1)
         return total
 

@@ -35,7 +35,8 @@ class BoundedHead(Head):
     def __init__(self, head: Head, bound: float) -> None:
         if not bound > 0:
             raise ValueError(f"Got bound = {bound}, expected a positive number of prior scales.")
-        super().__init__(head.spec, features=head.features, members=head.members)
+        gains = list(head.gains.values())
+        super().__init__(head.spec, features=head.features, members=head.members, gain=gains)
         self.head, self.bound = head, bound
 
     @property
