@@ -33,6 +33,14 @@ EXPECTED = {
         r"renyi +\| -25\.9 +\| -26\.\d",
         r"prior-contrastive: the entropy, by the log-odds",
     ],
+    "fashion_mnist": [
+        r"made-up set",
+        r"MAP +\d\.\d\d +[01]\.\d{4}",
+        r"ensemble of 5 +1\.00",
+        r"low-rank head +0\.\d\d",
+        r"modulation head +0\.\d\d",
+        r"low-rank head: (the aim is reached|it falls short in )",
+    ],
     "own_likelihood": [r"ELBO per row: -\d", r"shape: [3-7]\.\d ± [01]\.\d", r" 0 +2\.72 +[23]\.\d"],
     "own_network": [
         r"every weight uncertain: +-5\.[4-6]",
