@@ -48,7 +48,7 @@ CLASSES = 10
 UNSEEN = {"mnist": "MNIST", "kmnist": "KMNIST"}
 SOURCE = "https://github.com/zalandoresearch/fashion-mnist"
 
-EPOCHS, MADE_UP_EPOCHS = 6, 6
+EPOCHS, MADE_UP_EPOCHS = 6, 4
 BATCH, RATE, GROWN_RATE = 100, 2e-3, 3e-3
 ENSEMBLE = 5
 TEMPERATURE = 0.1  # the KL's weight: below 1 is a cold posterior (Wenzel et al. 2020)
