@@ -65,7 +65,6 @@ class Hypernetwork(nn.Module):
     """
 
     unit: Tensor
-    tensor_of: Tensor
 
     def __init__(
         self,
@@ -88,9 +87,6 @@ class Hypernetwork(nn.Module):
         self.settings, self.spec = settings, spec
         self.members, self.size = mean.shape
         self.register_buffer("unit", unit.detach().clone())
-        sizes = torch.tensor([piece.size for piece in spec], device=unit.device)
-        places = torch.arange(len(spec), device=unit.device).repeat_interleave(sizes, output_size=self.size)
-        self.register_buffer("tensor_of", places, persistent=False)
         self.mean = nn.Parameter(mean.detach().clone(), requires_grad=not settings.mean_is_frozen)
         noises = len(spec) if settings.noise_per_tensor else self.size
         self.log_output_noise = nn.Parameter(mean.new_empty(self.members, noises))
@@ -108,14 +104,14 @@ class Hypernetwork(nn.Module):
         self.head.reset_parameters(generator)
         start = self.log_output_noise.new_tensor(self._start_noise)
         with torch.no_grad():
-            per_number = start if self.settings.noise_per_tensor else start[self.tensor_of]
+            per_number = start if self.settings.noise_per_tensor else self.spec.repeat(start)
             self.log_output_noise.copy_((per_number - MIN_OUTPUT_NOISE).log())
 
     @property
     def output_noise(self) -> Tensor:
         """σ in prior units, ``(M, D)``."""
         noise = self.log_output_noise.exp() + MIN_OUTPUT_NOISE
-        return noise[:, self.tensor_of] if self.settings.noise_per_tensor else noise
+        return self.spec.repeat(noise) if self.settings.noise_per_tensor else noise
 
     @property
     def output_precision(self) -> Tensor:

@@ -115,6 +115,11 @@ class WeightSpec:
         parts: tuple[Tensor, ...] = flat.split([piece.size for piece in self], dim=-1)
         return parts
 
+    def repeat(self, numbers: Tensor) -> Tensor:
+        """Give each tensor's number, of ``(…, n)``, to all of its weights: ``(…, D)``."""
+        each = zip(numbers.split(1, dim=-1), self, strict=True)
+        return torch.cat([one.expand(*one.shape[:-1], piece.size) for one, piece in each], dim=-1)
+
     def flatten(self, tensors: Mapping[str, Tensor]) -> Tensor:
         """Lay named tensors of shape ``(…, *shape)`` end to end as ``(…, D)``."""
         missing = [name for name in self._pieces if name not in tensors]

@@ -9,7 +9,8 @@ wide hidden layers, the hypernetwork as it comes but for its head. Everything ru
 - growth: the low-rank head from D = 10⁴ to 10⁷ weights, and the dense head as far as it fits well.
   Memory is the most that a step holds beyond the parameters: gradients, Adam's two moments, the draw, and
   what is kept for the gradient. It is counted allocation by allocation (torch's profiler), in vectors of D
-  numbers, 4 D bytes; "resident" is what the operating system counts, in a process of its own.
+  numbers, 4 D bytes; "resident" is what the operating system counts, in a process of its own. The network's
+  own weights, the prior's location and scale and a copy of that, 4 vectors, stand still beside it.
 - slope: of log memory and log time over log D, from D = 10⁵ on; 1 is linear.
 - heads: every head at D = 10⁵; its time is a ratio to the dense head's.
 

@@ -14,6 +14,7 @@ from bayeshyper.hypernets import (
     Head,
     Hypernetwork,
     HypernetworkSettings,
+    LinearHead,
     MatrixNoiseHead,
 )
 from bayeshyper.models import WeightSpec
@@ -41,6 +42,24 @@ class TestEveryHead(HeadTestCase):
 
 def normal(*shape: int) -> Tensor:
     return torch.randn(*shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+
+
+def test_the_gram_of_chunks_is_the_same_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """… with its gradient: blocks of 3 chunks, and a last one of fewer."""
+    generator = torch.Generator().manual_seed(0)
+    head = HEADS["chunked"](SPEC, features=5, members=2, chunk=8, width=4).double()  # type: ignore[call-arg]
+    assert isinstance(head, LinearHead)
+    head.reset_parameters(generator)
+    precision, weights = normal(2, SPEC.size).exp().requires_grad_(), normal(2, 5, 5)
+
+    def both() -> list[Tensor]:
+        gram = head.gram(precision)
+        by = [precision, *head.parameters()]
+        return [gram, *torch.autograd.grad((gram * weights).sum(), by)]
+
+    whole = both()
+    monkeypatch.setattr("bayeshyper.hypernets.heads.chunked.BLOCK", 3 * 4**2)
+    torch.testing.assert_close(both(), whole, rtol=1e-12, atol=1e-13)
 
 
 def build(name: str, mean: Tensor, unit: Tensor, spec: WeightSpec, **options: object) -> Hypernetwork:

@@ -55,6 +55,18 @@ def test_split_cuts_at_the_pieces(shapes: list[tuple[int, ...]], lead: tuple[int
     assert all(torch.equal(part, flat[..., piece.slice]) for part, piece in zip(parts, spec, strict=True))
 
 
+@given(SHAPES, LEADS)
+def test_repeat_gives_every_weight_its_tensors_number(
+    shapes: list[tuple[int, ...]], lead: tuple[int, ...]
+) -> None:
+    spec = numbered(shapes)
+    numbers = counted(*lead, len(spec))
+    repeated = spec.repeat(numbers)
+    assert repeated.shape == (*lead, spec.size)
+    for index, piece in enumerate(spec):
+        assert (repeated[..., piece.slice] == numbers[..., index : index + 1]).all()
+
+
 @given(SHAPES)
 def test_the_pieces_lie_end_to_end(shapes: list[tuple[int, ...]]) -> None:
     spec = numbered(shapes)

@@ -8,12 +8,16 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
 
 from bayeshyper.models import WeightPiece, WeightSpec
 
 from .base import LinearHead
 
 __all__ = ["ChunkedHead"]
+
+# So many numbers are made at a time, 2 MB of them.
+BLOCK = 1 << 18
 
 
 class ChunkedHead(LinearHead, name="chunked"):
@@ -65,12 +69,7 @@ class ChunkedHead(LinearHead, name="chunked"):
         self.embeddings = nn.Parameter(torch.empty(members, self.chunks, embedding))  # e
         self.encode = nn.Parameter(torch.empty(members, width, features))  # H
         self.log_gains = nn.Parameter(torch.empty(members, len(spec)))
-        sizes = torch.tensor([piece.size for piece in spec])
-        places = torch.arange(len(spec)).repeat_interleave(sizes, output_size=spec.size)
-        self.register_buffer("tensor_of", places, persistent=False)
         self.reset_parameters()
-
-    tensor_of: Tensor
 
     def reset_parameters(self, generator: torch.Generator | None = None) -> None:
         """Every factor of such variance that weights have unit variance before the gains."""
@@ -99,15 +98,21 @@ class ChunkedHead(LinearHead, name="chunked"):
         return made[..., start : start + piece.size] * self._gain_of_weights()[:, None, piece.slice]
 
     def gram(self, precision: Tensor) -> Tensor:
-        """Hᵀ [Σ_c (g_c g_cᵀ) ∘ (Bᵀ P_c B)] H with g_c = G e_c: D·q² products, n·q² numbers at once."""
+        """Hᵀ [Σ_c (g_c g_cᵀ) ∘ (Bᵀ P_c B)] H with g_c = G e_c: D·q² products, over blocks of chunks.
+
+        What is made of a block, q² numbers for each of its chunks, is made again for the gradient.
+        """
         scaled = precision.double() * self._gain_of_weights().double().square()
         by_chunk = self._in_chunks(scaled)  # (M, n, c)
         output, codes, encode = self.output.double(), self._of_chunks().double(), self.encode.double()
         pairs = (output.unsqueeze(-1) * output.unsqueeze(-2)).flatten(2)  # (M, c, q²)
-        of_codes = (codes.unsqueeze(-1) * codes.unsqueeze(-2)).flatten(2)  # (M, n, q²)
         width = encode.shape[1]
-        kernel = ((by_chunk @ pairs) * of_codes).sum(1).unflatten(-1, (width, width))
-        gram: Tensor = encode.mT @ kernel @ encode
+        rows = max(BLOCK // width**2, 1)
+        kernel_of = _kernel if self.chunks <= rows else _kernel_made_twice
+        kernel = torch.zeros_like(pairs[:, 0])  # (M, q²)
+        for some, of_codes in zip(by_chunk.split(rows, dim=1), codes.split(rows, dim=1), strict=True):
+            kernel = kernel + kernel_of(some, of_codes, pairs)
+        gram: Tensor = encode.mT @ kernel.unflatten(-1, (width, width)) @ encode
         return gram
 
     def project(self, offsets: Tensor, precision: Tensor) -> Tensor:
@@ -123,7 +128,7 @@ class ChunkedHead(LinearHead, name="chunked"):
 
     def _gain_of_weights(self) -> Tensor:
         """Each weight's scale, ``(M, D)``."""
-        return self.log_gains.exp()[:, self.tensor_of]
+        return self.spec.repeat(self.log_gains.exp())
 
     def _in_chunks(self, flat: Tensor) -> Tensor:
         """``(…, D)`` as ``(…, n, c)``, with zeros where the last chunk reaches past the end."""
@@ -131,3 +136,15 @@ class ChunkedHead(LinearHead, name="chunked"):
         padded = F.pad(flat, (0, self.chunks * chunk - self.spec.size))
         chunks: Tensor = padded.unflatten(-1, (self.chunks, chunk))
         return chunks
+
+
+def _kernel(by_chunk: Tensor, codes: Tensor, pairs: Tensor) -> Tensor:
+    """Σ_c (g_c g_cᵀ) ∘ (Bᵀ P_c B) over some chunks, ``(M, q²)``."""
+    of_codes = (codes.unsqueeze(-1) * codes.unsqueeze(-2)).flatten(2)  # (M, n, q²)
+    return ((by_chunk @ pairs) * of_codes).sum(1)
+
+
+def _kernel_made_twice(*tensors: Tensor) -> Tensor:
+    """The same; what it is made of is not kept for the gradient, but made again."""
+    kernel: Tensor = checkpoint(_kernel, *tensors, use_reentrant=False, preserve_rng_state=False)
+    return kernel
