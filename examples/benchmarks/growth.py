@@ -37,7 +37,8 @@ def draw(points: Sequence[Point], path: Path) -> None:
         )
         resident = [point.resident / 1e6 for point in some]
         memory.plot(sizes, resident, "x", ms=6, color=color, label=f"{head}, resident")
-        time.plot(sizes, [point.time_kept for point in some], "o-", ms=4, color=color, label=head)
+        kept = [point.time_kept for point in some]
+        time.plot(sizes, kept, "o-", ms=4, color=color, label=f"{head}, memory kept")
         times = [point.time for point in some]
         time.plot(sizes, times, "x", ms=6, color=color, label=f"{head}, pages cleared anew")
     memory.set_ylabel("MB beyond the parameters")

@@ -11,7 +11,7 @@ wide hidden layers, the hypernetwork as it comes but for its head. Everything ru
   what is kept for the gradient. It is counted allocation by allocation (torch's profiler), in vectors of D
   numbers, 4 D bytes; "resident" is what the operating system counts, in a process of its own. The network's
   own weights, the prior's location and scale and a copy of that, 4 vectors, stand still beside it.
-- slope: of log memory and log time over log D, from D = 10⁵ on; 1 is linear.
+- slope: of log memory and log time over log D, from D = 10⁵ and from 10⁶ on; 1 is linear.
 - heads: every head at D = 10⁵; its time is a ratio to the dense head's.
 
 Times are the process's own, taken in turns, so that whatever else the machine does falls on all sizes, and
@@ -22,6 +22,7 @@ kernel, which has to clear every page of them anew; told by the environment (KEP
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import math
 import os
@@ -49,6 +50,7 @@ SIZES = {
     "low-rank": (10_000, 30_000, 100_000, 300_000, 1_000_000, 3_000_000, 10_000_000),
     "dense": (10_000, 30_000, 100_000, 300_000, 1_000_000),
 }
+LINEAR_FROM = (100_000, 1_000_000)
 HEADS_AT = 100_000
 KEPT = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(1 << 36), "MALLOC_TOP_PAD_": str(1 << 28)}
 
@@ -156,8 +158,10 @@ def growth(points: Sequence[Point]) -> Iterator[Result]:
 
 
 def slopes(points: Sequence[Point]) -> Iterator[Result]:
-    for head in SIZES:
-        large = [point for point in points if point.head == head and point.weights > 0.9 * HEADS_AT]
+    for head, start in itertools.product(SIZES, LINEAR_FROM):
+        large = [point for point in points if point.head == head and point.weights > 0.9 * start]
+        if len(large) < 3:
+            continue
         sizes = np.log([point.weights for point in large])
         for measure, values, bar in (
             ("of memory held", [point.held for point in large], "<= 1.05"),
@@ -165,7 +169,7 @@ def slopes(points: Sequence[Point]) -> Iterator[Result]:
             ("of time, memory kept", [point.time_kept for point in large], "<= 1.1"),
         ):
             slope = float(np.polyfit(sizes, np.log(values), 1)[0])
-            yield Result("slope", f"{head}, D >= {HEADS_AT:,}", measure, slope, bar)
+            yield Result("slope", f"{head}, D >= {start:,}", measure, slope, bar)
 
 
 def every_head(turns: int) -> Iterator[Result]:
