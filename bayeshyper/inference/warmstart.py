@@ -32,12 +32,13 @@ def warm_start(
 
     From random weights, the KL prunes many of a network's units before they have learned anything; from a
     trained network it widens what is there. A step costs a small part of a full one. Where the mean weights
-    are frozen it is the head that is trained, at z = 0. Latents of the prior's own stay where they are: the
-    joint mode of weights and their scale is at a scale of zero.
+    are frozen it is the head that is trained, at z = 0. What the network has that is trained but not Bayesian
+    is trained here too, for all members at once. Latents of the prior's own stay where they are: the joint
+    mode of weights and their scale is at a scale of zero.
 
     Args:
         model: The model.
-        hypernetwork: Its ``mean`` is changed in place, or its head where that is frozen; nothing else is.
+        hypernetwork: Its ``mean`` is changed in place, or its head where that is frozen; no other part.
         batches: Endless batches of rows.
         settings: The inference recipe.
         steps: How many steps.
@@ -48,8 +49,9 @@ def warm_start(
     """
     free = hypernetwork.mean.requires_grad
     trained = [hypernetwork.mean] if free else list(hypernetwork.head.parameters())
+    points = [parameter for parameter in model.target.parameters() if parameter.requires_grad]
     held = [model.spec[name].start for name in model.prior_latents]
-    optimizer = torch.optim.Adam(trained, lr=settings.warm_start.learning_rate, fused=True)
+    optimizer = torch.optim.Adam([*trained, *points], lr=settings.warm_start.learning_rate, fused=True)
     for step in range(1, steps + 1):
         x, y = next(batches)
         rate = settings.warm_start.learning_rate * rate_share(step, steps, settings.optimizer)

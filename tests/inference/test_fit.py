@@ -35,8 +35,16 @@ from bayeshyper.inference import (
 from bayeshyper.inference.clipping import clip_gradients
 from bayeshyper.inference.schedule import kl_weight, rate_share
 from bayeshyper.inference.warmstart import warm_start
-from bayeshyper.models import BayesianModel, Likelihood
-from tests.inference.toys import BreaksAfter, Ridge, random_hypernetwork, same_bits, small_problem, state_of
+from bayeshyper.models import BayesianModel, Likelihood, NormalPrior, Target
+from tests.inference.toys import (
+    BreaksAfter,
+    KnownNoise,
+    Ridge,
+    random_hypernetwork,
+    same_bits,
+    small_problem,
+    state_of,
+)
 
 
 def settings(
@@ -204,6 +212,21 @@ def test_the_warm_start_finds_the_mode_and_moves_nothing_but_the_mean() -> None:
     exact = problem.posterior
     error = (net.mean.detach().double() - exact.mean) / exact.stddev
     assert error.abs().max().item() < 0.05
+
+
+def test_the_warm_start_trains_what_is_not_bayesian_too() -> None:
+    problem = Ridge.draw()
+    network = torch.nn.Linear(problem.x.shape[1], 1)
+    model = BayesianModel(
+        Target(network, ("bias",)), NormalPrior(scale=problem.prior), KnownNoise(problem.noise), num_data=30
+    )
+    net = HypernetworkSettings(noise_dim=0).build(torch.zeros(1, 1), model.prior.scale)
+    warm_start(model, net, itertools.repeat((problem.x, problem.y)), settings(warm_rate=0.3), steps=500)
+    # The coefficients have no prior, the bias has: least squares in which it alone is shrunk.
+    design, shrunk = problem.design, torch.diag(torch.tensor([0.0, 0.0, 0.0, 1.0])).double()
+    exact = torch.linalg.solve(design.mT @ design + problem.noise**2 * shrunk, design.mT @ problem.y.double())
+    found = torch.cat([model.target.network.weight[0], net.mean[0]]).detach().double()
+    torch.testing.assert_close(found, exact, rtol=0, atol=1e-3)
 
 
 def test_the_warm_start_scales_mini_batches_to_all_rows() -> None:
