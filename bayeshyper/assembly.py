@@ -24,7 +24,7 @@ from bayeshyper.inference import (
 from bayeshyper.models import LIKELIHOODS, NETWORKS, PRIORS, BayesianModel, Likelihood, Target, TargetFacts
 from bayeshyper.threads import seeded
 
-__all__ = ["build_guide", "build_model", "build_settings"]
+__all__ = ["build_guide", "build_model", "build_settings", "reason_against_start"]
 
 Recipe = Mapping[str, Any]
 
@@ -97,6 +97,31 @@ def build_guide(
         entropy=ENTROPIES[settings.entropy](hypernetwork, **settings.entropy_options),
         local=settings.local_reparameterization,
     )
+
+
+def reason_against_start(
+    model: BayesianModel, guide: ImplicitGuide, settings: SVISettings, x: Tensor
+) -> str | None:
+    """Why the natural-gradient start of a recipe is not for a model; None where it is.
+
+    Args:
+        model: The model.
+        guide: Its guide.
+        settings: The recipe; its ``otherwise`` takes over where there is a reason.
+        x: All rows.
+    """
+    trained = any(parameter.requires_grad for parameter in model.target.parameters())
+    enough = settings.kl.temperature != "auto" or settings.calibration.rows_for(len(x)) > 0
+    limit = settings.warm_start.natural_limit
+    reasons = {
+        f"starts with at most {limit:,} weights": model.spec.size > limit,
+        "starts with Normal priors of given scales": not model.prior.is_normal,
+        "starts with a dense head that stores all of it": not guide.hypernetwork.stored_whole,
+        "starts with no other weights to train": trained,
+        "starts with networks that vmap can run": not model.target.vectorizes(x),
+        "starts with rows to hold out, of which there are too few": not enough,
+    }
+    return next((reason for reason, holds in reasons.items() if holds), None)
 
 
 def initial_means(model: BayesianModel, members: int, seed: int) -> Tensor:

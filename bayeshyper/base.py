@@ -17,7 +17,7 @@ from sklearn.utils import check_consistent_length, check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor, nn
 
-from bayeshyper.assembly import build_guide, build_model, build_settings
+from bayeshyper.assembly import build_guide, build_model, build_settings, reason_against_start
 from bayeshyper.data import TableEncoder, Task, as_features, category_order, check_rows, check_target
 from bayeshyper.diagnostics import Audit, audit, evaluate, to_arviz
 from bayeshyper.errors import ModelFileError, RecipeError
@@ -121,9 +121,11 @@ class HyperEstimator(BaseEstimator):
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         x = torch.from_numpy(inputs).float()
         self._assemble(recipe, inference, inputs.shape[1], seed)
+        self.inference_ = self._inference_name(recipe)
         otherwise = self.settings_.otherwise
-        if otherwise and not self._start_is_for(x):
+        if otherwise and (why := reason_against_start(self._model, self._guide, self.settings_, x)):
             self._assemble(*self._recipes(otherwise), inputs.shape[1], seed)
+            self.inference_ = f"{otherwise}, since {self.inference_} {why}"
         self._model.likelihood.check_target(torch.tensor(targets))
         t = torch.from_numpy(self._as_modelled(targets)).float()
         split = take_holdout(len(inputs), self.settings_, torch.Generator().manual_seed(seed))
@@ -135,17 +137,10 @@ class HyperEstimator(BaseEstimator):
         self._train(x, t, heldout, seed)
         return self
 
-    def _start_is_for(self, x: Tensor) -> bool:
-        """Whether the recipe's start is for this network and table; see `SVISettings`' ``otherwise``."""
-        settings, target = self.settings_, self._model.target
-        return (
-            self._model.spec.size <= settings.warm_start.natural_limit
-            and self._model.prior.is_normal
-            and self._guide.hypernetwork.stored_whole
-            and not any(parameter.requires_grad for parameter in target.parameters())
-            and target.vectorizes(x)
-            and (settings.kl.temperature != "auto" or settings.calibration.rows_for(len(x)) > 0)
-        )
+    def _inference_name(self, recipe: Mapping[str, Any]) -> str:
+        """The inference recipe's name, or the file that it stands in."""
+        inference = self.inference or recipe.get("inference", "svi")
+        return "a recipe of your own" if isinstance(inference, Mapping) else Path(inference).stem
 
     def _recipes(self, otherwise: str | None = None) -> tuple[dict[str, Any], dict[str, Any]]:
         """Both recipes with this estimator's overrides applied; ``otherwise`` replaces the inference's."""
@@ -321,6 +316,7 @@ class HyperEstimator(BaseEstimator):
             "likelihood": repr(self._model.likelihood),
             "prior": repr(self._model.prior),
             "posterior": repr(hypernetwork.settings),
+            "inference": self.inference_,
             "members": str(hypernetwork.members),
             "temperature": f"{self.history_.start['temperature']:g}",
             **self._about_start(),
@@ -367,6 +363,7 @@ class HyperEstimator(BaseEstimator):
             "bayeshyper": __version__,
             "recipe": self.recipe_,
             "inference_recipe": self.inference_recipe_,
+            "inference": self.inference_,
             "custom_network": None if self.network is None else type(self.network).__name__,
             "n_draws": self.n_draws,
             "seed": self.random_state if isinstance(self.random_state, int) else None,
@@ -441,6 +438,7 @@ class HyperEstimator(BaseEstimator):
         self._restore_target(record["target"])
         self._assemble(_untrained(record["recipe"]), record["inference_recipe"], record["n_encoded"], seed=0)
         self.recipe_ = record["recipe"]
+        self.inference_ = record["inference"]
         for prefix, module in (("guide.", self._guide), ("model.", self._model)):
             state = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
             module.load_state_dict(state)

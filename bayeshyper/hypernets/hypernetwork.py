@@ -17,6 +17,9 @@ from .settings import MIN_OUTPUT_NOISE, HypernetworkSettings
 
 __all__ = ["Hypernetwork", "WeightDraw"]
 
+# Over so many numbers of a tensor, a shift by the features' mean adds nothing to speak of to its scale.
+MANY = 64
+
 
 @dataclass(frozen=True)
 class WeightDraw:
@@ -90,9 +93,16 @@ class Hypernetwork(nn.Module):
         self.mean = nn.Parameter(mean.detach().clone(), requires_grad=not settings.mean_is_frozen)
         noises = len(spec) if settings.noise_per_tensor else self.size
         self.log_output_noise = nn.Parameter(mean.new_empty(self.members, noises))
+        if not bool((unit > 0).all()):
+            raise ValueError("Got a unit with entries that are not positive, expected the prior's scales.")
         most = [settings.start_share * scale for scale in _own_scales(mean, unit, spec)]
         self.trunk, self.head = settings.parts(
-            spec, self.members, [min(settings.gain, share) for share in most]
+            spec,
+            self.members,
+            [
+                min(settings.gain, share * min(1.0, math.sqrt(piece.size / MANY)))
+                for piece, share in zip(spec, most, strict=True)
+            ],
         )
         self._start_noise = [max(min(settings.output_noise, share), 2 * MIN_OUTPUT_NOISE) for share in most]
         self.reset_parameters()
@@ -207,10 +217,10 @@ class Hypernetwork(nn.Module):
 
 
 def _own_scales(mean: Tensor, unit: Tensor, spec: WeightSpec) -> list[float]:
-    """For each tensor, the root mean square of its starting weights, in prior units.
+    """For each tensor, the root mean square of its starting weights in prior units, of the smallest member.
 
     A tensor that starts at zero, as biases often do, has no scale of its own to keep to: it is infinite.
     """
-    squares = (mean / unit).double().square().mean(0)
-    roots = [squares[piece.slice].mean().sqrt().item() if piece.size else 0.0 for piece in spec]
+    squares = (mean / unit).double().square()
+    roots = [squares[:, piece.slice].mean(1).min().sqrt().item() if piece.size else 0.0 for piece in spec]
     return [root if root > 0 else math.inf for root in roots]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from inspect import signature
@@ -27,8 +28,9 @@ __all__ = ["MIN_OUTPUT_NOISE", "HypernetworkSettings", "HypernetworkSize", "head
 MIN_OUTPUT_NOISE = 1e-4
 # Heads with fewer numbers than the dense one, the most able first.
 SMALLER = ("per-layer", "low-rank", "chunked")
-# Numbers that a draw holds per weight: θ, its mean, its noise, σ, the prior's terms, and gradients of them.
-DRAW_COPIES = 12
+# Numbers that a draw holds per weight: θ, its mean, its noise, σ, the prior's terms, and gradients of them;
+# and how many draws are counted with.
+DRAW_COPIES, DRAWS = 12, 4
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,9 @@ class HypernetworkSettings:
         gain: Standard deviation that the features give each weight at the start, in prior units.
         output_noise: σ at the start, in prior units.
         start_share: The most that either of the two may be as a share of a tensor's own scale: with a
-            quarter, generated weights start within √(1 + 2/16) = 1.06 of the scale of the network's.
+            quarter, generated weights start within √(1 + 2/16) = 1.06 of the scale of the network's. Of a
+            tensor of fewer than 64 numbers the features have √(numbers/64) of it: their mean, which is not
+            zero, shifts all of them one way.
         mean: ``"free"``: a mean for every weight is learned; ``"frozen"``: it stays where the network starts,
             and what the head generates is added; ``"auto"``: frozen for the heads that are made for it.
         noise: One σ for every ``"weight"``, or one for every ``"tensor"``; ``"auto"`` likewise.
@@ -75,9 +79,15 @@ class HypernetworkSettings:
     def __post_init__(self) -> None:
         if self.head not in HEADS:
             raise ValueError(f"Got head {self.head!r}, expected one of {', '.join(HEADS)}.")
-        if not self.output_noise > MIN_OUTPUT_NOISE:
+        if not MIN_OUTPUT_NOISE < self.output_noise < math.inf:
             raise ValueError(
                 f"Got output_noise = {self.output_noise}, expected more than {MIN_OUTPUT_NOISE}."
+            )
+        if not 0 < self.gain < math.inf:
+            raise ValueError(f"Got gain = {self.gain}, expected a positive number.")
+        if any(units < 1 for units in self.hidden):
+            raise ValueError(
+                f"Got hidden = {list(self.hidden)}, expected layers of at least 1 unit, or none."
             )
         for name, value, allowed in (
             ("mean", self.mean, ("auto", "free", "frozen")),
@@ -150,7 +160,10 @@ class HypernetworkSettings:
         numbers = sum(p.numel() for module in (trunk, head) for p in module.parameters())
         means = 0 if self.mean_is_frozen else spec.size
         noises = len(spec) if self.noise_per_tensor else spec.size
-        return HypernetworkSize(self.head, spec.size, members, numbers + members * (means + noises))
+        held = DRAW_COPIES + self.kind.numbers_held(self.noise_dim, **self.options)
+        if self.bound is not None and self.kind.linear:
+            held += Head.numbers_held(self.noise_dim)
+        return HypernetworkSize(self.head, spec.size, members, numbers + members * (means + noises), held)
 
     def check_size(self, spec: WeightSpec, members: int = 1) -> None:
         """Refuse what cannot fit in memory, with the head to use instead.
@@ -169,7 +182,8 @@ class HypernetworkSettings:
             f"use head = {fitting[0]!r}" if fitting else "use a smaller network, or make part of it Bayesian"
         )
         raise ValueError(
-            f"Got a {size}, expected no more than the {free / 1e9:.1f} GB of memory that are free; {advice}."
+            f"Got too large a hypernetwork, {size}; expected no more than the {free / 1e9:.1f} GB of memory "
+            f"that are free: {advice}."
         )
 
 
@@ -197,12 +211,14 @@ class HypernetworkSize:
         weights: D.
         members: M.
         parameters: Numbers that training learns.
+        held: Numbers that a training step holds for every weight of a draw.
     """
 
     head: str
     weights: int
     members: int
     parameters: int
+    held: int = DRAW_COPIES
 
     @property
     def bytes(self) -> int:
@@ -211,8 +227,8 @@ class HypernetworkSize:
 
     @property
     def training_bytes(self) -> int:
-        """Parameters, gradients and Adam's two moments, and a draw of the weights with its gradient."""
-        return 4 * self.bytes + 4 * DRAW_COPIES * self.members * self.weights
+        """Parameters, gradients, Adam's two moments, and four draws of each member with their gradients."""
+        return 4 * self.bytes + 4 * DRAWS * self.held * self.members * self.weights
 
     def __repr__(self) -> str:
         return (

@@ -208,6 +208,11 @@ class SVISettings:
                     f"Got entropy_options.{name}, expected {', '.join(options) or 'none'} for the entropy "
                     f"{self.entropy!r}."
                 )
+        if self.objective != "elbo" and self.particles < 2:
+            raise ValueError(
+                f"Got particles = {self.particles} for the objective {self.objective!r}, which averages over "
+                "a member's draws, and is the ELBO with one of them; expected 2 or more, such as 8."
+            )
         if self.make_objective().pointwise and not ENTROPIES[self.entropy].pointwise:
             able = [name for name, kind in ENTROPIES.items() if kind.pointwise]
             raise ValueError(

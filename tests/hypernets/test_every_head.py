@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -126,9 +127,54 @@ def test_low_rank_parameters_grow_with_the_sides_not_with_the_area() -> None:
 
 def test_a_head_that_cannot_fit_is_refused_with_its_estimate_and_one_that_can() -> None:
     spec = WeightSpec([("weight", (20_000, 20_000))])
-    told = r"dense head for D=400,000,000, .* GB in training.*GB of memory that are free; (use|make)"
+    told = r"dense head for D=400,000,000, .* GB in training.*GB of memory that are free: (use|make)"
     with pytest.raises(ValueError, match=told):
         HypernetworkSettings().check_size(spec, members=2)
+
+
+@pytest.mark.parametrize("head", ["low-rank", "adapter"])
+def test_the_default_rank_is_no_more_than_the_layers_have(head: str) -> None:
+    small = WeightSpec([("layer.weight", (2, 3)), ("layer.bias", (2,))])
+    assert HEADS[head](small, features=5).rank == 2  # type: ignore[attr-defined]
+    assert HEADS[head](SPEC, features=5).rank == 4  # type: ignore[attr-defined]
+    assert HypernetworkSettings(head=head).size(small).parameters > 0
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ({"hidden": [-3]}, r"hidden = \[-3\], expected layers of at least 1"),
+        ({"hidden": [8, 0]}, r"hidden = \[8, 0\]"),
+        ({"gain": -1.0}, "gain = -1.0, expected a positive"),
+        ({"gain": math.nan}, "gain = nan"),
+        ({"output_noise": math.inf}, "output_noise = inf"),
+        ({"start_share": 0.0}, "start_share = 0.0"),
+        ({"matrix_noise": -1}, "matrix_noise = -1"),
+        ({"bound": -1.0}, "bound = -1.0, expected a positive"),
+        ({"mean": "loose"}, "mean = 'loose', expected one of auto, free, frozen"),
+        ({"head": "modulation", "options": {"relative": -1.0}}, "relative = -1.0, expected a positive"),
+    ],
+)
+def test_settings_that_make_no_sense_are_refused(settings: dict[str, Any], told: str) -> None:
+    with pytest.raises(ValueError, match=told):
+        HypernetworkSettings(**settings).build(torch.ones(1, SPEC.size), torch.ones(SPEC.size), SPEC)
+
+
+def test_a_unit_that_is_not_positive_is_refused() -> None:
+    with pytest.raises(ValueError, match="entries that are not positive"):
+        Hypernetwork(torch.zeros(1, 2), torch.tensor([1.0, 0.0]))
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_single_numbers_start_at_their_own_scale_though_features_have_a_mean(name: str) -> None:
+    spec = WeightSpec([("layer.weight", (6, 4)), ("layer.bias", (1,))])
+    for seed in range(10):
+        generator = torch.Generator().manual_seed(seed)
+        mean = 0.3 * torch.randn(1, spec.size, generator=generator)
+        net = build(name, mean, torch.ones(spec.size), spec)
+        net.reset_parameters(generator)
+        start = net.sample(400, generator=generator)[:, -1].square().mean().sqrt()
+        assert abs(start / mean[0, -1].abs() - 1) < 0.1
 
 
 @pytest.mark.parametrize("head", ["low-rank", "adapter"])

@@ -17,7 +17,9 @@ SIZE = 6
 
 def make(members: int = 1, **options: Any) -> Hypernetwork:
     """A posterior that is far from standard in every part, in float64."""
-    settings = HypernetworkSettings(**{"noise_dim": 3, "hidden": (8,), "gain": 1.5, **options})
+    settings = HypernetworkSettings(
+        **{"noise_dim": 3, "hidden": (8,), "gain": 1.5, "start_share": math.inf, **options}
+    )
     mean = torch.randn(members, SIZE, dtype=torch.float64)
     unit = 0.5 + torch.rand(SIZE, dtype=torch.float64)
     network = Hypernetwork(mean, unit, settings)

@@ -458,6 +458,7 @@ def test_what_was_chosen_is_told_and_survives_the_file(tmp_path: Path) -> None:
     assert chosen["rows"] == 30
     assert chosen["temperature"] in (0.1, 0.3, 1.0)
     about = model.about()
+    assert about["inference"] == "svi"
     assert about["temperature"] == f"{chosen['temperature']:g}"
     assert "30 rows" in about["calibration"]
     assert f"{math.exp(chosen['shift']):.2f}" in about["noise"]
@@ -483,6 +484,9 @@ def test_classes_and_small_tables_have_no_noise_to_be_told() -> None:
     assert small.history_.start == {"temperature": 1.0, "rows": 0}
     assert not {"noise", "calibration"} & set(small.about())
     assert small.about()["temperature"] == "1"
+    assert small.about()["inference"] == (
+        "bayes, since svi starts with rows to hold out, of which there are too few"
+    )
     start, _, _ = start_of(recipe(), likelihood=NoScale())
     assert start.noise is None
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from bayeshyper.models import WeightPiece, WeightSpec
 
-from .base import check_rank, matrix_shape
+from .base import matrix_shape, usable_rank
 from .parts import Part, PartsHead
 
 __all__ = ["AdapterHead"]
@@ -29,7 +29,7 @@ class AdapterHead(PartsHead, name="adapter"):
         features: k.
         members: M.
         gain: As for `Head`.
-        rank: r.
+        rank: r; None is 4, or less where no layer has as many units.
 
     Raises:
         ValueError: A rank that is more than any layer's smaller side.
@@ -50,10 +50,9 @@ class AdapterHead(PartsHead, name="adapter"):
         features: int,
         members: int = 1,
         gain: float | Sequence[float] = 0.1,
-        rank: int = 4,
+        rank: int | None = None,
     ) -> None:
-        check_rank(rank, spec)
-        self.rank = rank
+        self.rank = usable_rank(rank, spec)
         super().__init__(spec, features=features, members=members, gain=gain)
 
     def make_part(self, piece: WeightPiece) -> Part:

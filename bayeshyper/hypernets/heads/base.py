@@ -15,7 +15,7 @@ which is found by its name in recipes from then on; its arguments with defaults 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -25,9 +25,11 @@ from bayeshyper.models import WeightPiece, WeightSpec
 
 from .gram import weighted_gram
 
-__all__ = ["HEADS", "Head", "LinearHead", "check_rank", "matrix_shape"]
+__all__ = ["HEADS", "Head", "LinearHead", "matrix_shape", "usable_rank"]
 
 HEADS: dict[str, type[Head]] = {}
+
+DEFAULT_RANK = 4
 
 
 class Head(nn.Module):
@@ -68,6 +70,11 @@ class Head(nn.Module):
         if len(gains) != len(spec):
             raise ValueError(f"Got {len(gains)} gains, expected one for each of {len(spec)} tensors.")
         self.gains = dict(zip(spec.names, gains, strict=True))
+
+    @classmethod
+    def numbers_held(cls, noise_dim: int, **options: Any) -> int:
+        """About how many numbers a training step holds for every weight of a draw, beside the draw itself."""
+        return 0 if cls.linear else 8 * noise_dim
 
     @classmethod
     def own_noise(cls, spec: WeightSpec, **options: int) -> int:
@@ -226,12 +233,19 @@ def _part(base: Tensor | None, piece: WeightPiece) -> Tensor | None:
     return None if base is None else base[:, None, piece.slice]
 
 
-def check_rank(rank: int, spec: WeightSpec) -> None:
-    """Refuse a rank below 1, or above the smaller side of every matrix of a spec."""
+def usable_rank(rank: int | None, spec: WeightSpec) -> int:
+    """A rank that fits a spec's largest matrix; None is 4, or that matrix's smaller side.
+
+    Raises:
+        ValueError: A rank below 1, or above the smaller side of every matrix.
+    """
     shapes = [shape for shape in map(matrix_shape, spec) if shape is not None]
-    most = max((min(shape) for shape in shapes), default=0)
-    if rank < 1 or (shapes and rank > most):
+    most = max((min(shape) for shape in shapes), default=1)
+    if rank is None:
+        return min(DEFAULT_RANK, most)
+    if not 1 <= rank <= most:
         raise ValueError(
-            f"Got rank = {rank}, expected at least 1 and at most {max(most, 1)}, the smaller side of the "
-            "largest layer; a higher rank gives it nothing more."
+            f"Got rank = {rank}, expected at least 1 and at most {most}, the smaller side of the largest "
+            "layer; a higher rank gives it nothing more."
         )
+    return rank

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -70,6 +71,11 @@ class ChunkedHead(LinearHead, name="chunked"):
         self.encode = nn.Parameter(torch.empty(members, width, features))  # H
         self.log_gains = nn.Parameter(torch.empty(members, len(spec)))
         self.reset_parameters()
+
+    @classmethod
+    def numbers_held(cls, noise_dim: int, **options: Any) -> int:
+        """The weights before and after their gains, with what their gradients need."""
+        return 8
 
     def reset_parameters(self, generator: torch.Generator | None = None) -> None:
         """Every factor of such variance that weights have unit variance before the gains."""

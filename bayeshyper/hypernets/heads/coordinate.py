@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -62,6 +63,11 @@ class CoordinateHead(Head, name="coordinate"):
         self.log_gains = nn.Parameter(torch.empty(members, len(spec)))
         self._index = {piece.name: index for index, piece in enumerate(spec)}
         self.reset_parameters()
+
+    @classmethod
+    def numbers_held(cls, noise_dim: int, *, units: int = 16, **options: Any) -> int:
+        """The hidden units of every weight, with what their gradients need."""
+        return 8 * noise_dim + 5 * units
 
     def reset_parameters(self, generator: torch.Generator | None = None) -> None:
         """Each of the three summands with variance a third, v so that the sum has about unit variance."""

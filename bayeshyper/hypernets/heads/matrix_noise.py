@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from bayeshyper.models import WeightPiece, WeightSpec
 
-from .base import Head, LinearHead, check_rank, matrix_shape
+from .base import Head, LinearHead, matrix_shape, usable_rank
 
 __all__ = ["MatrixNoiseHead"]
 
@@ -44,7 +44,7 @@ class MatrixNoiseHead(LinearHead):
                 f"Got matrix noise for {type(head).__name__}, expected a head that is linear in the "
                 "features; set matrix_noise = 0."
             )
-        check_rank(rank, head.spec)
+        usable_rank(rank, head.spec)
         own = self.own_noise(head.spec, rank=rank)
         gains = list(head.gains.values())
         super().__init__(head.spec, features=head.features + own, members=head.members, gain=gains)

@@ -50,6 +50,8 @@ class ModulationHead(Head, name="modulation"):
         gain: float | Sequence[float] = 0.1,
         relative: float = 0.05,
     ) -> None:
+        if not relative > 0:
+            raise ValueError(f"Got relative = {relative}, expected a positive share of the mean weights.")
         super().__init__(spec, features=features, members=members, gain=gain)
         self.relative = relative
         sides = [_sides(piece) for piece in spec]
