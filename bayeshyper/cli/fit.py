@@ -70,13 +70,19 @@ def fit(
 
 def choose_task(task: str, y: pd.Series, settings: Mapping[str, Any]) -> str:
     """What to learn: as asked for, or what the likelihood that is set is for, or read off the target."""
+    import pandas as pd
+
     from bayeshyper.data import infer_task
     from bayeshyper.models import LIKELIHOODS
 
     if task != "auto":
         return task
-    likelihood = LIKELIHOODS.get(settings.get("likelihood.family", "auto"))
-    return infer_task(y) if likelihood is None else likelihood.task
+    likelihood, read = LIKELIHOODS.get(settings.get("likelihood.family", "auto")), infer_task(y)
+    if likelihood is None:
+        return read
+    # Numbers with fractions are no classes, whatever likelihood is set; the estimator says so by its name.
+    fractions = read == "regression" and bool((pd.to_numeric(y, errors="coerce").dropna() % 1 != 0).any())
+    return read if fractions else likelihood.task
 
 
 def make_estimator(task: str, **options: Any) -> HyperRegressor | HyperClassifier:
