@@ -24,6 +24,13 @@ from bayeshyper.errors import ModelFileError, RecipeError
 from bayeshyper.inference import History, fit, take_holdout
 from bayeshyper.modelfile import read_model_file, write_model_file
 from bayeshyper.models import TargetFacts
+from bayeshyper.ownnetwork import (
+    check_same_outputs,
+    check_same_tensors,
+    check_takes_rows,
+    probe,
+    refuse_target_keys,
+)
 from bayeshyper.prediction import PredictiveDistribution, WeightEnsemble
 from bayeshyper.progress import ProgressBar
 from bayeshyper.recipes import apply_overrides, read_recipe
@@ -149,7 +156,10 @@ class HyperEstimator(BaseEstimator):
         overrides = dict(self.settings or {})
         if self.n_members is not None:
             overrides["members"] = self.n_members
-        return apply_overrides(recipe, inference, overrides)
+        resolved = apply_overrides(recipe, inference, overrides)
+        if self.network is not None:
+            refuse_target_keys(overrides)
+        return resolved
 
     def _encode_training(self, X: Any, y: Any) -> tuple[Array, Array]:
         table = validate_data(self, as_features(X), skip_check_array=True)
@@ -175,6 +185,8 @@ class HyperEstimator(BaseEstimator):
             raise RecipeError(f"In the recipe or settings: {error}") from error
 
     def _train(self, x: Tensor, t: Tensor, heldout: tuple[Tensor, Tensor] | None, seed: int) -> None:
+        if self.network is not None:
+            check_takes_rows(self._model.target, x)
         self._model.num_data = self.n_rows_ = len(x)
         self.n_heldout_ = 0 if heldout is None else len(heldout[0])
         self._audit: Audit | None = None
@@ -356,6 +368,8 @@ class HyperEstimator(BaseEstimator):
         tensors = {f"guide.{name}": tensor for name, tensor in self._guide.state_dict().items()}
         tensors |= {f"model.{name}": tensor for name, tensor in self._model.state_dict().items()}
         tensors["draws"] = self._draws
+        if self.network is not None:
+            tensors |= probe(self._model64, self._draws, self.n_encoded_)
         tensors["encoder"] = torch.frombuffer(bytearray(self.encoder_.to_bytes()), dtype=torch.uint8)
         names = getattr(self, "feature_names_in_", None)
         record = {
@@ -389,7 +403,8 @@ class HyperEstimator(BaseEstimator):
 
         Raises:
             FileNotFoundError: There is no such file.
-            ModelFileError: The file is damaged, of a newer format, or holds another estimator.
+            ModelFileError: The file is damaged, of a newer format, or holds another estimator; or the network
+                has other tensors or outputs than the one that was fitted.
         """
         record, tensors = read_model_file(Path(path))
         return cls._from_file(path, record, tensors, network)
@@ -439,6 +454,8 @@ class HyperEstimator(BaseEstimator):
         self._assemble(_untrained(record["recipe"]), record["inference_recipe"], record["n_encoded"], seed=0)
         self.recipe_ = record["recipe"]
         self.inference_ = record["inference"]
+        if self.network is not None:
+            check_same_tensors(self._model.target.network, tensors, record["custom_network"])
         for prefix, module in (("guide.", self._guide), ("model.", self._model)):
             state = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
             module.load_state_dict(state)
@@ -447,6 +464,8 @@ class HyperEstimator(BaseEstimator):
         self.n_heldout_ = record["n_heldout"]
         self._draws = tensors["draws"]
         self._model64 = copy.deepcopy(self._model).double()
+        if self.network is not None:
+            check_same_outputs(self._model64, self._draws, tensors, record["custom_network"])
         self.history_ = History.from_dict(record["history"])
         self._audit = None if record["audit"] is None else Audit.from_dict(record["audit"])
         self._training = None

@@ -33,7 +33,11 @@ KEY = "bayeshyper"
 
 def write_model_file(path: Path, record: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
     """Write record and tensors to one file, atomically."""
-    stored = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    # Copies: tied weights are one tensor with two names, and safetensors refuses memory that is shared.
+    stored = {
+        name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
+        for name, tensor in tensors.items()
+    }
     header = {
         "format": FORMAT,
         "version": VERSION,

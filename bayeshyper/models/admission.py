@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
 
-__all__ = ["admit", "chosen_names"]
+__all__ = ["admit", "check_values", "chosen_names"]
 
 USABLE = (torch.float32, torch.float64)
 # How many of a network's names a sentence lists.
@@ -75,6 +75,26 @@ def _check_tensor(name: str, tensor: Tensor) -> None:
             f"Got {name!r} of {tensor.dtype}, expected torch.float32: the posterior's noise would be lost in "
             "rounding; call network.float()."
         )
+
+
+def check_values(network: nn.Module) -> None:
+    """Refuse parameters that start with missing or infinite numbers, from which nothing can be trained.
+
+    Raises:
+        ValueError: There is one; it is named. Buffers may be infinite, as attention masks are.
+
+    Example:
+        >>> network = nn.Linear(2, 1)
+        >>> _ = nn.init.constant_(network.bias, float("nan"))
+        >>> check_values(network)
+        Traceback (most recent call last):
+        ValueError: The network starts with 'bias' not finite, expected numbers; initialise it again.
+    """
+    for name, parameter in network.named_parameters():
+        if not bool(parameter.isfinite().all()):
+            raise ValueError(
+                f"The network starts with {name!r} not finite, expected numbers; initialise it again."
+            )
 
 
 def chosen_names(network: nn.Module, globs: Sequence[str]) -> list[str]:

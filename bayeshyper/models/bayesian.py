@@ -139,9 +139,14 @@ class BayesianModel(nn.Module):
         else:
             outputs = self.target.forward_local(flat, conditional, x)
         if outputs.shape[2:] != (self.likelihood.n_outputs,):
+            one_per_class = self.likelihood.task == "classification" and outputs.shape[2:] == (
+                self.likelihood.n_classes,
+            )
+            other = ', or set likelihood.family = "categorical"' if one_per_class else ""
             raise ValueError(
                 f"The network gives outputs of shape {tuple(outputs.shape[2:])} per row, but "
-                f"{self.likelihood} needs ({self.likelihood.n_outputs},); change the network's last layer."
+                f"{self.likelihood} needs ({self.likelihood.n_outputs},); change the network's last "
+                f"layer{other}."
             )
         return outputs.reshape(*_lead(weights), *outputs.shape[1:])
 

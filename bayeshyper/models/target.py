@@ -12,7 +12,7 @@ from torch.func import functional_call, grad, vmap
 
 from bayeshyper.threads import OwnLock
 
-from .admission import admit, chosen_names
+from .admission import admit, check_values, chosen_names
 from .fused import Unfused
 from .layers import Layers, find_layers
 from .local import Conditional
@@ -67,6 +67,7 @@ class Target(nn.Module):
         self.network = admit(network)
         if pretrained is not None:
             load_pretrained(self.network, pretrained)
+        check_values(self.network)
         chosen = chosen_names(self.network, bayesian)
         self.bayesian = tuple(bayesian)
         parameters = dict(self.network.named_parameters())
@@ -204,7 +205,8 @@ class Target(nn.Module):
         try:
             with torch.no_grad():
                 vmap(function, in_dims=(0, None), randomness="different")(twice, x[:2])
-        except RuntimeError:  # no batching rule, or a branch that depends on a value
+        # No batching rule, or a branch that depends on a value; or rows that it refuses however it is run.
+        except (RuntimeError, IndexError):
             return False
         return True
 

@@ -94,6 +94,29 @@ REFUSED: list[tuple[Callable[[], object], str]] = [
 ]
 
 
+def with_start(value: float) -> nn.Module:
+    network = nn.Sequential(nn.Linear(3, 2), nn.Linear(2, 1))
+    nn.init.constant_(network[1].bias, value)
+    return network
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_start_that_is_no_number_is_refused_by_name(value: float) -> None:
+    broken = with_start(value)
+    with pytest.raises(ValueError, match=r"starts with '1\.bias' not finite"):
+        Target(broken)
+    # Whichever it comes from: what counts are the values after the pretrained ones are read.
+    with pytest.raises(ValueError, match=r"starts with '1\.bias' not finite"):
+        Target(with_start(0.0), pretrained=broken.state_dict())
+    assert Target(broken, pretrained=with_start(0.0).state_dict()).spec.size == 11
+
+
+def test_a_buffer_may_be_infinite() -> None:
+    network = nn.Linear(3, 1)
+    network.register_buffer("mask", torch.tensor([0.0, -torch.inf]))
+    assert Target(network).spec.size == 4
+
+
 @pytest.mark.parametrize(("make", "sentence"), REFUSED)
 def test_what_cannot_be_a_target_is_told_why(make: Callable[[], nn.Module], sentence: str) -> None:
     network = make()

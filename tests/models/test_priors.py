@@ -1,8 +1,11 @@
 from __future__ import annotations
 
 import math
+from fractions import Fraction
 from inspect import signature
+from typing import Any
 
+import numpy as np
 import pyro
 import pytest
 import torch
@@ -19,6 +22,7 @@ from bayeshyper.models import (
     FanInPrior,
     FlatNormal,
     Gaussian,
+    LaplacePrior,
     Latent,
     NormalPrior,
     Prior,
@@ -162,6 +166,57 @@ def test_scales_that_are_not_positive_are_refused(value: float) -> None:
         FanInPrior(gain=value)
     with pytest.raises(ValueError, match="Got bias_scale = "):
         FanInPrior(bias_scale=value)
+
+
+@pytest.mark.parametrize("family", [NormalPrior, LaplacePrior, FanInPrior])
+@pytest.mark.parametrize(
+    ("given", "shown"),
+    [
+        (torch.ones(3), r"a tensor of shape \(3,\)"),
+        (torch.tensor(0.5), r"a tensor of shape \(\)"),
+        ("wide", "'wide'"),
+    ],
+)
+def test_a_scale_that_is_no_number_is_told_what_it_may_be(
+    family: type[Prior], given: Any, shown: str
+) -> None:
+    with pytest.raises(
+        ValueError, match=rf"Got scale = {shown}, expected a number, or a mapping from tensor"
+    ):
+        family(scale=given)
+    with pytest.raises(ValueError, match=rf"Got center = {shown}, expected 'initial', or a mapping"):
+        family(center=given)
+
+
+def test_every_number_is_a_scale() -> None:
+    piece = WeightPiece("w", (4, 3), 0)
+    for half in (0.5, np.float32(0.5), Fraction(1, 2)):
+        assert LaplacePrior(scale=half).piece_scale(piece) == 0.5  # type: ignore[arg-type]
+
+
+def test_a_number_for_a_tensor_is_that_number_for_all_its_entries() -> None:
+    name = "layers.0.weight"
+    whole, by_entry = (
+        built(MLP(3, 1), LaplacePrior(scale={name: scale}, center={name: center}))[0]
+        for scale, center in ((0.25, 2), (torch.full((50, 3), 0.25), torch.full((50, 3), 2.0)))
+    )
+    assert torch.equal(whole.scale, by_entry.scale)
+    assert torch.equal(whole.loc, by_entry.loc)
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        (-1.0, "a scale of 'layers.0.weight' that is not positive"),
+        (
+            [1.0],
+            r"scale of 'layers.0.weight' is \[1.0\], expected a number, or a tensor of the shape \(50, 3\)",
+        ),
+    ],
+)
+def test_what_a_mapping_gives_is_checked(given: Any, sentence: str) -> None:
+    with pytest.raises(ValueError, match=sentence):
+        built(MLP(3, 1), LaplacePrior(scale={"layers.0.weight": given}))
 
 
 def test_recipes_know_them_by_name() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import numbers
 from collections.abc import Mapping
 from typing import Any, Literal, TypedDict
 
@@ -18,8 +19,10 @@ from .flat import FlatLocationScale, FlatNormal, log_normalizer_of
 
 __all__ = ["Placement", "Prior"]
 
-Center = Literal["initial"] | Mapping[str, Tensor] | None
-Scale = float | Mapping[str, Tensor] | None
+Center = Literal["initial"] | Mapping[str, float | Tensor] | None
+Scale = float | Mapping[str, float | Tensor] | None
+
+BY_NAME = "a mapping from tensor names to numbers or to tensors of their shapes"
 
 
 class Placement(TypedDict, total=False):
@@ -44,16 +47,16 @@ class Prior(nn.Module):
             al. 2015 for the gain √2 of ReLU). Tensors with two or more dimensions count as weights, with
             fan_in the product of all but the first.
         bias_scale: Of biases, which all other tensors count as.
-        scale: One scale for every tensor instead; or a mapping from the names of some tensors to tensors of
-            their shapes, one scale for each entry.
+        scale: One scale for every tensor instead; or a mapping from the names of some tensors to one scale
+            each, or to tensors of their shapes, one scale for each entry.
         center: Where the prior is centred. None: at zero, and at one for a tensor that starts as all ones
             (the gain of a normalisation layer, which counts as a bias). ``"initial"``: where the network
-            starts, which may be pretrained. A mapping from tensor names to tensors: there; the tensors that
-            it does not name, as for None.
+            starts, which may be pretrained. A mapping from tensor names to numbers or tensors: there; the
+            tensors that it does not name, as for None.
 
     Raises:
-        ValueError: A scale that is not positive; when a model is built, a tensor of ``scale`` or ``center``
-            whose name or shape is not the network's.
+        ValueError: A scale that is not a positive number; when a model is built, a tensor of ``scale`` or
+            ``center`` whose name or shape is not the network's.
 
     Example:
         >>> class Logistic(Prior):
@@ -83,9 +86,10 @@ class Prior(nn.Module):
         check_positive("gain", gain)
         check_positive("bias_scale", bias_scale)
         if not isinstance(scale, Mapping | None):
+            _check_number("scale", scale, f"a number, or {BY_NAME}")
             check_positive("scale", scale)
-        if not isinstance(center, Mapping) and center not in (None, "initial"):
-            raise ValueError(f"Got center = {center!r}, expected 'initial', or a mapping of tensors by name.")
+        if not isinstance(center, Mapping | None) and not (isinstance(center, str) and center == "initial"):
+            raise ValueError(f"Got center = {_shown(center)}, expected 'initial', or {BY_NAME}.")
         self.gain, self.bias_scale = gain, bias_scale
         self._given_scale, self._center = scale, center
         self._latents = 0
@@ -115,8 +119,8 @@ class Prior(nn.Module):
 
     def piece_scale(self, piece: WeightPiece) -> float:
         """The scale of one tensor's entries: ``gain/√fan_in`` for weights, ``bias_scale`` for biases."""
-        if isinstance(self._given_scale, float | int):
-            return self._given_scale
+        if isinstance(self._given_scale, numbers.Real):
+            return float(self._given_scale)
         if len(piece.shape) < 2:
             return self.bias_scale
         return self.gain / math.sqrt(math.prod(piece.shape[1:]))
@@ -156,10 +160,8 @@ class Prior(nn.Module):
             initial: The network's own initial tensors, by name.
             latents: The likelihood's latents and the prior's own, by name.
         """
-        given_scale = self._given_scale if isinstance(self._given_scale, Mapping) else {}
-        given_center = self._center if isinstance(self._center, Mapping) else {}
-        _check_fit("scale", given_scale, initial)
-        _check_fit("center", given_center, initial)
+        given_scale = _by_name("scale", self._given_scale, initial)
+        given_center = _by_name("center", self._center, initial)
         loc, scale = torch.zeros(spec.size), torch.ones(spec.size)
         for piece in spec:
             place = piece.slice
@@ -173,9 +175,9 @@ class Prior(nn.Module):
             if self._center == "initial":
                 loc[place] = initial[piece.name].flatten()
             if piece.name in given_center:
-                loc[place] = given_center[piece.name].detach().flatten()
+                loc[place] = given_center[piece.name]
             if piece.name in given_scale:
-                scale[place] = given_scale[piece.name].detach().flatten()
+                scale[place] = given_scale[piece.name]
             if not bool((scale[place] > 0).all() and scale[place].isfinite().all()):
                 raise ValueError(f"Got a scale of {piece.name!r} that is not positive, expected all above 0.")
             if not bool(loc[place].isfinite().all()):
@@ -190,7 +192,7 @@ class Prior(nn.Module):
 
     def extra_repr(self) -> str:
         """The choices that were made, for ``print`` and reports."""
-        if isinstance(self._given_scale, float | int):
+        if isinstance(self._given_scale, numbers.Real):
             choices = [f"scale={self._given_scale:g}"]
         else:
             choices = [f"gain={self.gain:.3g}", f"bias_scale={self.bias_scale:g}"]
@@ -207,24 +209,47 @@ def is_gain(initial: Tensor) -> bool:
 
 
 def check_positive(name: str, value: float) -> None:
-    """Refuse a number that is no scale.
+    """Refuse what is no scale.
 
     Raises:
-        ValueError: It is not positive, or not finite.
+        ValueError: It is no number, not positive, or not finite.
     """
+    _check_number(name, value, "a positive number")
     if not value > 0 or not math.isfinite(value):
         raise ValueError(f"Got {name} = {value}, expected a positive number.")
 
 
-def _check_fit(argument: str, given: Mapping[str, Tensor], initial: Mapping[str, Tensor]) -> None:
-    for name, tensor in given.items():
+def _check_number(name: str, value: object, wanted: str) -> None:
+    if not isinstance(value, numbers.Real):
+        raise ValueError(f"Got {name} = {_shown(value)}, expected {wanted}.")
+
+
+def _by_name(argument: str, given: object, initial: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """What a mapping gives for the tensors that it names, flat; nothing where it is no mapping."""
+    found: dict[str, Tensor] = {}
+    for name, value in given.items() if isinstance(given, Mapping) else ():
         if name not in initial:
             raise ValueError(
                 f"The prior's {argument} names the tensor {name!r}, which is none of the network's Bayesian "
                 f"ones: {', '.join(list(initial)[:12])}."
             )
-        if tensor.shape != initial[name].shape:
+        shape = initial[name].shape
+        if isinstance(value, numbers.Real):
+            value = torch.full(shape, float(value))
+        elif not isinstance(value, Tensor):
             raise ValueError(
-                f"The prior's {argument} of {name!r} has shape {tuple(tensor.shape)}, expected "
-                f"{tuple(initial[name].shape)}, the shape of the network's tensor."
+                f"The prior's {argument} of {name!r} is {_shown(value)}, expected a number, or a tensor of "
+                f"the shape {tuple(shape)}."
             )
+        if value.shape != shape:
+            raise ValueError(
+                f"The prior's {argument} of {name!r} has shape {tuple(value.shape)}, expected "
+                f"{tuple(shape)}, the shape of the network's tensor."
+            )
+        found[name] = value.detach().flatten()
+    return found
+
+
+def _shown(value: object) -> str:
+    """A value in an error's sentence; a tensor by its shape."""
+    return f"a tensor of shape {tuple(value.shape)}" if isinstance(value, Tensor) else repr(value)
