@@ -453,7 +453,7 @@ class HyperEstimator(BaseEstimator):
         self._restore_target(record["target"])
         self._assemble(_untrained(record["recipe"]), record["inference_recipe"], record["n_encoded"], seed=0)
         self.recipe_ = record["recipe"]
-        self.inference_ = record["inference"]
+        self.inference_ = record.get("inference", "not recorded")  # by earlier versions
         if self.network is not None:
             check_same_tensors(self._model.target.network, tensors, record["custom_network"])
         for prefix, module in (("guide.", self._guide), ("model.", self._model)):

@@ -36,12 +36,14 @@ from torch.nn import functional as F
 
 from bayeshyper.diagnostics import accuracy, expected_calibration_error, log_score, top_label
 from bayeshyper.hypernets import Hypernetwork, HypernetworkSettings
-from bayeshyper.inference import ImplicitGuide, SVISettings, fit
-from bayeshyper.inference.settings import (
+from bayeshyper.inference import (
+    ImplicitGuide,
     KLSettings,
     OptimizerSettings,
     StoppingSettings,
+    SVISettings,
     WarmStartSettings,
+    fit,
 )
 from bayeshyper.models import BayesianModel, Categorical, FanInPrior, Target
 
