@@ -111,6 +111,8 @@ def unknown(key: str, known: Mapping[str, Any]) -> str:
     inside = [name for name in known if name.startswith(f"{key}.")]
     if inside:
         return f"{key} is a table, not a value; its keys are {', '.join(inside)}."
+    if heads := _heads_with(key):
+        return f"Unknown key {key} for this head; hypernetwork.head = {' or '.join(heads)} has it."
     nearest = difflib.get_close_matches(key, known, n=1)
     by_leaf = {name.split(".")[-1]: name for name in reversed(list(known))}
     nearest = nearest or [
@@ -119,6 +121,14 @@ def unknown(key: str, known: Mapping[str, Any]) -> str:
     if nearest:
         return f"Unknown key {key}; the nearest is {nearest[0]}."
     return f"Unknown key {key}, expected one of {', '.join(known)}."
+
+
+def _heads_with(key: str) -> list[str]:
+    """The heads that a key of the table ``[hypernetwork]`` is an option of."""
+    from bayeshyper.hypernets import HEADS, head_options
+
+    table, _, leaf = key.partition(".")
+    return [head for head in HEADS if table == "hypernetwork" and leaf in head_options(head)]
 
 
 def fits(value: Any, hint: Any) -> bool:

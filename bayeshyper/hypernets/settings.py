@@ -59,7 +59,7 @@ class HypernetworkSettings:
     Example:
         >>> spec = WeightSpec([("weight", (500, 400)), ("bias", (500,))])
         >>> HypernetworkSettings(head="low-rank", options={"rank": 2}).size(spec)
-        low-rank head for D=200,500, members=1: 424,304 parameters (1.7 MB; about 16.4 MB in training)
+        low-rank head for D=200,500, members=1: 424,304 parameters (1.7 MB; about 45.3 MB in training)
     """
 
     head: str = "dense"
