@@ -11,17 +11,18 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import ClassifierMixin, RegressorMixin
 from torch import nn
 
-from bayeshyper.base import Array, HyperEstimator
+from bayeshyper.base import Array
 from bayeshyper.data import TargetScaler, Task
 from bayeshyper.data.names import listed
 from bayeshyper.errors import DataError, ModelFileError
 from bayeshyper.modelfile import read_model_file
 from bayeshyper.models import Ordinal, TargetFacts
+from bayeshyper.stored import StoredEstimator
 
 __all__ = ["HyperClassifier", "HyperRegressor", "load"]
 
 
-class HyperRegressor(RegressorMixin, HyperEstimator):
+class HyperRegressor(RegressorMixin, StoredEstimator):
     """A regressor with honest uncertainty: a hypernetwork posterior over a network's weights.
 
     Inputs and targets are standardised inside; everything that comes out is in the target's own units. A
@@ -100,7 +101,7 @@ class HyperRegressor(RegressorMixin, HyperEstimator):
         self._scaler = TargetScaler(mean=mean[()], scale=scale[()])
 
 
-class HyperClassifier(ClassifierMixin, HyperEstimator):
+class HyperClassifier(ClassifierMixin, StoredEstimator):
     """A classifier with honest probabilities: a hypernetwork posterior over a network's weights.
 
     Args: as for `HyperRegressor`.

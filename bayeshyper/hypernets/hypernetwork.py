@@ -83,6 +83,8 @@ class Hypernetwork(nn.Module):
                 f"Got mean of shape {tuple(mean.shape)} and unit of shape {tuple(unit.shape)}, "
                 "expected (members, D) and (D,)."
             )
+        if not bool((unit > 0).all()):
+            raise ValueError("Got a unit with entries that are not positive, expected the prior's scales.")
         spec = spec or WeightSpec([("weights", tuple(unit.shape))])
         if spec.size != len(unit):
             raise ValueError(f"Got a spec of {spec.size} weights, expected D = {len(unit)}.")
@@ -93,17 +95,10 @@ class Hypernetwork(nn.Module):
         self.mean = nn.Parameter(mean.detach().clone(), requires_grad=not settings.mean_is_frozen)
         noises = len(spec) if settings.noise_per_tensor else self.size
         self.log_output_noise = nn.Parameter(mean.new_empty(self.members, noises))
-        if not bool((unit > 0).all()):
-            raise ValueError("Got a unit with entries that are not positive, expected the prior's scales.")
         most = [settings.start_share * scale for scale in _own_scales(mean, unit, spec)]
-        self.trunk, self.head = settings.parts(
-            spec,
-            self.members,
-            [
-                min(settings.gain, share * min(1.0, math.sqrt(piece.size / MANY)))
-                for piece, share in zip(spec, most, strict=True)
-            ],
-        )
+        few = [min(1.0, math.sqrt(piece.size / MANY)) for piece in spec]
+        gains = [min(settings.gain, share * part) for share, part in zip(most, few, strict=True)]
+        self.trunk, self.head = settings.parts(spec, self.members, gains)
         self._start_noise = [max(min(settings.output_noise, share), 2 * MIN_OUTPUT_NOISE) for share in most]
         self.reset_parameters()
         self.to(mean)  # all of it in the type, and on the device, of the weights it makes

@@ -1,0 +1,157 @@
+"""Fitted models in files: one file without pickle, and the same predictions to the bit."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import torch
+from sklearn.utils.validation import check_is_fitted
+from torch import Tensor, nn
+
+from bayeshyper.base import HyperEstimator
+from bayeshyper.data import TableEncoder
+from bayeshyper.diagnostics import Audit
+from bayeshyper.errors import ModelFileError
+from bayeshyper.inference import History
+from bayeshyper.modelfile import read_model_file, write_model_file
+from bayeshyper.ownnetwork import check_same_outputs, check_same_tensors, probe
+from bayeshyper.version import __version__
+
+__all__ = ["StoredEstimator"]
+
+
+class StoredEstimator(HyperEstimator):
+    """An estimator that can be saved and loaded; subclasses say what there is to keep of their target."""
+
+    def _target_record(self) -> dict[str, Any]:
+        """What a model file keeps of the target, as JSON."""
+        raise NotImplementedError
+
+    def _restore_target(self, record: Mapping[str, Any]) -> None:
+        """The inverse of `_target_record`."""
+        raise NotImplementedError
+
+    def save(self, path: str | Path) -> None:
+        """Write the fitted model to one file: no pickle, no training data, atomically.
+
+        An audit that has been computed is kept in it.
+        """
+        check_is_fitted(self)
+        tensors = {f"guide.{name}": tensor for name, tensor in self._guide.state_dict().items()}
+        tensors |= {f"model.{name}": tensor for name, tensor in self._model.state_dict().items()}
+        tensors["draws"] = self._draws
+        if self.network is not None:
+            tensors |= probe(self._model64, self._draws, self.n_encoded_)
+        tensors["encoder"] = torch.frombuffer(bytearray(self.encoder_.to_bytes()), dtype=torch.uint8)
+        names = getattr(self, "feature_names_in_", None)
+        record = {
+            "estimator": type(self).__name__,
+            "bayeshyper": __version__,
+            "recipe": self.recipe_,
+            "inference_recipe": self.inference_recipe_,
+            "inference": self.inference_,
+            "custom_network": None if self.network is None else type(self.network).__name__,
+            "n_draws": self.n_draws,
+            "seed": self.random_state if isinstance(self.random_state, int) else None,
+            "n_features": self.n_features_in_,
+            "feature_names": None if names is None else [str(name) for name in names],
+            "target_name": self.target_name_,
+            "n_encoded": self.n_encoded_,
+            "n_rows": self.n_rows_,
+            "n_heldout": self.n_heldout_,
+            "history": self.history_.to_dict(),
+            "audit": None if self._audit is None else self._audit.to_dict(),
+            "target": self._target_record(),
+        }
+        write_model_file(Path(path), record, tensors)
+
+    @classmethod
+    def load(cls, path: str | Path, network: nn.Module | None = None) -> Self:
+        """Read a model that `save` wrote; its predictions are the same to the bit.
+
+        Args:
+            path: The file.
+            network: The user's own module, if it was fitted with one; only its architecture matters.
+
+        Raises:
+            FileNotFoundError: There is no such file.
+            ModelFileError: The file is damaged, of a newer format, or holds another estimator; or the network
+                has other tensors or outputs than the one that was fitted.
+        """
+        record, tensors = read_model_file(Path(path))
+        return cls._from_file(path, record, tensors, network)
+
+    @classmethod
+    def _from_file(
+        cls,
+        path: str | Path,
+        record: Mapping[str, Any],
+        tensors: Mapping[str, Tensor],
+        network: nn.Module | None,
+    ) -> Self:
+        """The estimator that a file's record and tensors, already read, describe."""
+        if record.get("estimator") != cls.__name__:
+            raise ModelFileError(
+                f"{path} holds a {record.get('estimator')}, expected a {cls.__name__}; "
+                f"use bayeshyper.load, which reads either."
+            )
+        custom = record.get("custom_network")
+        if custom is not None and network is None:
+            raise ModelFileError(
+                f"{path} was fitted with a network of your own ({custom}); "
+                "pass a module of the same architecture as network=."
+            )
+        model = cls(
+            record["recipe"],
+            record["inference_recipe"],
+            network=network if custom else None,
+            n_draws=record["n_draws"],
+            random_state=record["seed"],
+        )
+        try:
+            model._restore(record, tensors)
+        except (KeyError, TypeError, ValueError, RuntimeError) as error:
+            if isinstance(error, ModelFileError):
+                raise
+            raise ModelFileError(f"{path} does not fit together: {error}.") from error
+        return model
+
+    def _restore(self, record: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
+        self.encoder_ = TableEncoder.from_bytes(tensors["encoder"].numpy().tobytes())
+        self.n_features_in_ = record["n_features"]
+        if record["feature_names"] is not None:
+            self.feature_names_in_ = np.array(record["feature_names"], dtype=object)
+        self.target_name_ = record["target_name"]
+        self._restore_target(record["target"])
+        self._assemble(_untrained(record["recipe"]), record["inference_recipe"], record["n_encoded"], seed=0)
+        self.recipe_ = record["recipe"]
+        self.inference_ = record.get("inference", "not recorded")  # by earlier versions
+        if self.network is not None:
+            check_same_tensors(self._model.target.network, tensors, record["custom_network"])
+        for prefix, module in (("guide.", self._guide), ("model.", self._model)):
+            state = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+            module.load_state_dict(state)
+            module.eval()
+        self._model.num_data = self.n_rows_ = record["n_rows"]
+        self.n_heldout_ = record["n_heldout"]
+        self._draws = tensors["draws"]
+        self._model64 = copy.deepcopy(self._model).double()
+        if self.network is not None:
+            check_same_outputs(self._model64, self._draws, tensors, record["custom_network"])
+        self.history_ = History.from_dict(record["history"])
+        self._audit = None if record["audit"] is None else Audit.from_dict(record["audit"])
+        self._training = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        state: dict[str, Any] = super().__getstate__()
+        return {**state, "_training": None} if "_training" in state else state
+
+
+def _untrained(recipe: Mapping[str, Any]) -> dict[str, Any]:
+    """The recipe without the pretrained weights: a model file has its own, and theirs may be gone."""
+    target = {key: value for key, value in recipe.get("target", {}).items() if key != "pretrained"}
+    return {**recipe, "target": target}
