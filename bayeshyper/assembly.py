@@ -110,18 +110,20 @@ def reason_against_start(
         settings: The recipe; its ``otherwise`` takes over where there is a reason.
         x: All rows.
     """
-    trained = any(parameter.requires_grad for parameter in model.target.parameters())
-    enough = settings.kl.temperature != "auto" or settings.calibration.rows_for(len(x)) > 0
     limit = settings.warm_start.natural_limit
-    reasons = {
-        f"starts with at most {limit:,} weights": model.spec.size > limit,
-        "starts with Normal priors of given scales": not model.prior.is_normal,
-        "starts with a dense head that stores all of it": not guide.hypernetwork.stored_whole,
-        "starts with no other weights to train": trained,
-        "starts with networks that vmap can run": not model.target.vectorizes(x),
-        "starts with rows to hold out, of which there are too few": not enough,
-    }
-    return next((reason for reason, holds in reasons.items() if holds), None)
+    if model.spec.size > limit:
+        return f"starts with at most {limit:,} weights"
+    if not model.prior.is_normal:
+        return "starts with Normal priors of given scales"
+    if not guide.hypernetwork.stored_whole:
+        return "starts with a dense head that stores all of it"
+    if any(parameter.requires_grad for parameter in model.target.parameters()):
+        return "starts with no other weights to train"
+    if not model.target.vectorizes(x):  # runs the network, and so comes late
+        return "starts with networks that vmap can run"
+    if settings.kl.temperature == "auto" and settings.calibration.rows_for(len(x)) == 0:
+        return "starts with rows to hold out, of which there are too few"
+    return None
 
 
 def initial_means(model: BayesianModel, members: int, seed: int) -> Tensor:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from bayeshyper.models import WeightPiece, WeightSpec
 
 from .base import matrix_shape, usable_rank
+from .gram import weighted
 from .parts import Part, PartsHead
 
 __all__ = ["AdapterHead"]
@@ -97,8 +98,7 @@ class _Update(Part):
 
     def project(self, offsets: Tensor, precision: Tensor) -> Tensor:
         """vec(Bᵀ (P ∘ u))ᵀ C."""
-        weighted = offsets.double() * precision.double().unsqueeze(-2)
-        weighted = weighted.unflatten(-1, (self.left.shape[1], self.right.shape[2]))
-        small = self.left.double().unsqueeze(1).mT @ weighted
+        spread = weighted(offsets, precision).unflatten(-1, (self.left.shape[1], self.right.shape[2]))
+        small = self.left.double().unsqueeze(1).mT @ spread
         projection: Tensor = small.flatten(2) @ self.right.double().flatten(1, 2)
         return projection

@@ -14,6 +14,7 @@ which is found by its name in recipes from then on; its arguments with defaults 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
@@ -23,7 +24,7 @@ from torch.func import jvp, vmap
 
 from bayeshyper.models import WeightPiece, WeightSpec
 
-from .gram import weighted_gram
+from .gram import weighted, weighted_gram
 
 __all__ = ["HEADS", "Head", "LinearHead", "matrix_shape", "usable_rank"]
 
@@ -81,6 +82,10 @@ class Head(nn.Module):
         """How many noise values the head asks for beside the trunk's; they come as the last features."""
         return 0
 
+    def log_gains_at_start(self) -> Tensor:
+        """For heads that learn each tensor's scale: the logs of the gains, one for each tensor."""
+        return torch.tensor([math.log(gain) for gain in self.gains.values()])
+
     def reset_parameters(self, generator: torch.Generator | None = None) -> None:
         """Start afresh, so that features of unit scale give every tensor its gain."""
         raise NotImplementedError(f"{type(self).__name__} must define reset_parameters(generator).")
@@ -116,8 +121,8 @@ class Head(nn.Module):
         total = jacobian.new_zeros(members, draws, noise_dim, noise_dim, dtype=torch.float64)
         for piece, part in zip(self.spec, self.spec.split(precision), strict=True):
             slopes = self.slopes(piece, features, jacobian, _part(base, piece)).double()
-            weighted = slopes * part.double().sqrt()[:, None, :, None]
-            total = total + weighted.mT @ weighted
+            scaled = slopes * part.double().sqrt()[:, None, :, None]
+            total = total + scaled.mT @ scaled
         return total
 
     def pull(
@@ -134,8 +139,8 @@ class Head(nn.Module):
         parts = zip(self.spec, self.spec.split(offsets), self.spec.split(precision), strict=True)
         for piece, of_offsets, of_precision in parts:
             slopes = self.slopes(piece, features, jacobian, _part(base, piece)).double()
-            weighted = of_offsets.double() * of_precision.double().unsqueeze(-2)
-            total = total + (slopes.mT @ weighted.unsqueeze(-1)).squeeze(-1)
+            pulled = slopes.mT @ weighted(of_offsets, of_precision).unsqueeze(-1)
+            total = total + pulled.squeeze(-1)
         return total
 
     def slopes(
@@ -183,7 +188,7 @@ class LinearHead(Head):
 
     def piece_projection(self, piece: WeightPiece, offsets: Tensor, precision: Tensor) -> Tensor:
         """One tensor's part of AᵀΣ⁻¹u, ``(M, S, k)`` in float64, for its offsets u ``(M, S, size)``."""
-        return (offsets.double() * precision.double().unsqueeze(-2)) @ self.rows(piece).double()
+        return weighted(offsets, precision) @ self.rows(piece).double()
 
     def gram(self, precision: Tensor) -> Tensor:
         """M = AᵀΣ⁻¹A in float64, ``(M, k, k)``, for the diagonal of Σ⁻¹ ``(M, D)``."""

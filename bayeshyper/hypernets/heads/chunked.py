@@ -85,8 +85,7 @@ class ChunkedHead(LinearHead, name="chunked"):
             self.modulate.normal_(0.0, 1.0 / math.sqrt(embedding), generator=generator)
             self.embeddings.normal_(0.0, 1.0, generator=generator)
             self.encode.normal_(0.0, 1.0 / math.sqrt(max(self.features, 1)), generator=generator)
-            for index, gain in enumerate(self.gains.values()):
-                self.log_gains[:, index] = math.log(gain)
+            self.log_gains.copy_(self.log_gains_at_start())
 
     def forward(self, features: Tensor, base: Tensor | None = None) -> Tensor:
         """A φ: ``(M, S, k)`` to ``(M, S, D)``."""

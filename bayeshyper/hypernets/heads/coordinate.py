@@ -79,8 +79,7 @@ class CoordinateHead(Head, name="coordinate"):
             self.tensors.normal_(0.0, third, generator=generator)
             self.encode.normal_(0.0, third / math.sqrt(max(self.features, 1)), generator=generator)
             self.output.normal_(0.0, 1.0 / root, generator=generator)
-            for index, gain in enumerate(self.gains.values()):
-                self.log_gains[:, index] = math.log(gain)
+            self.log_gains.copy_(self.log_gains_at_start())
 
     def generate(self, piece: WeightPiece, features: Tensor, base: Tensor | None = None) -> Tensor:
         """One tensor's weights, ``(M, S, size)``."""

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from bayeshyper.models import WeightPiece, WeightSpec
 
 from .base import LinearHead
-from .gram import weighted_gram
+from .gram import weighted, weighted_gram
 
 __all__ = ["DenseHead"]
 
@@ -60,7 +60,7 @@ class DenseHead(LinearHead, name="dense"):
 
     def project(self, offsets: Tensor, precision: Tensor) -> Tensor:
         """AᵀΣ⁻¹u in float64, ``(M, S, k)``, in one product."""
-        return (offsets.double() * precision.double().unsqueeze(-2)) @ self.matrix.double()
+        return weighted(offsets, precision) @ self.matrix.double()
 
     @torch.no_grad()
     def start_at(self, matrix: Tensor) -> None:

@@ -8,10 +8,20 @@ from typing import Any
 import torch
 from torch import Tensor
 
-__all__ = ["weighted_gram"]
+__all__ = ["weighted", "weighted_gram"]
 
 # So many numbers of A are taken to float64 at a time, 8 MB of them.
 BLOCK = 1 << 20
+
+
+def weighted(offsets: Tensor, precision: Tensor) -> Tensor:
+    """Pu in float64, ``(M, S, D)``, for offsets u of that shape and the diagonal ``(M, D)`` of P.
+
+    Example:
+        >>> weighted(torch.ones(1, 1, 2), torch.tensor([[1.0, 2.0]]))
+        tensor([[[1., 2.]]], dtype=torch.float64)
+    """
+    return offsets.double() * precision.double().unsqueeze(-2)
 
 
 def weighted_gram(matrix: Tensor, precision: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from bayeshyper.models import WeightPiece, WeightSpec
 
-from .gram import weighted_gram
+from .gram import weighted, weighted_gram
 from .parts import Part, PartsHead
 
 __all__ = ["HierarchicalHead"]
@@ -113,7 +113,7 @@ class _SharedAndOwn(Part):
 
     def project(self, offsets: Tensor, precision: Tensor) -> Tensor:
         joined, spread = self._joined(precision)
-        return (offsets.double() * precision.double().unsqueeze(-2)) @ joined.double() @ spread
+        return weighted(offsets, precision) @ joined.double() @ spread
 
 
 def _layers(spec: WeightSpec) -> dict[str, int]:

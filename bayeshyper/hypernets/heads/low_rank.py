@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from bayeshyper.models import WeightPiece, WeightSpec
 
 from .base import matrix_shape, usable_rank
+from .gram import weighted
 from .parts import Part, PartsHead
 
 __all__ = ["LowRankHead"]
@@ -102,9 +103,8 @@ class _Kronecker(Part):
 
     def project(self, offsets: Tensor, precision: Tensor) -> Tensor:
         """vec(Uᵀ (P ∘ u) V)ᵀ C."""
-        weighted = offsets.double() * precision.double().unsqueeze(-2)
-        weighted = weighted.unflatten(-1, (self.left.shape[1], self.right.shape[1]))
-        small = self.left.double().unsqueeze(1).mT @ weighted @ self.right.double().unsqueeze(1)
+        spread = weighted(offsets, precision).unflatten(-1, (self.left.shape[1], self.right.shape[1]))
+        small = self.left.double().unsqueeze(1).mT @ spread @ self.right.double().unsqueeze(1)
         projection: Tensor = small.flatten(2) @ self.core.double().flatten(1, 2)
         return projection
 

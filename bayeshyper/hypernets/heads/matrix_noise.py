@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from bayeshyper.models import WeightPiece, WeightSpec
 
 from .base import Head, LinearHead, matrix_shape, usable_rank
+from .gram import weighted
 
 __all__ = ["MatrixNoiseHead"]
 
@@ -106,8 +107,7 @@ class MatrixNoiseHead(LinearHead):
         projection = offsets.new_zeros(shape, dtype=torch.float64)
         projection[..., : self.head.features] = self.head.piece_projection(piece, offsets, precision)
         if piece.name in self._place:
-            weighted = offsets.double() * precision.double().unsqueeze(-2)
-            projection[..., self._own(piece)] = weighted @ self._columns(piece)
+            projection[..., self._own(piece)] = weighted(offsets, precision) @ self._columns(piece)
         return projection
 
     def _own(self, piece: WeightPiece) -> slice:

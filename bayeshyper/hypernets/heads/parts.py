@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from bayeshyper.models import WeightPiece, WeightSpec
 
 from .base import LinearHead
-from .gram import weighted_gram
+from .gram import weighted, weighted_gram
 
 __all__ = ["Part", "PartsHead", "Rows"]
 
@@ -49,7 +49,7 @@ class Part(nn.Module):
 
     def project(self, offsets: Tensor, precision: Tensor) -> Tensor:
         """AᵀΣ⁻¹u in float64, ``(M, S, k)``, for offsets u ``(M, S, size)``."""
-        return (offsets.double() * precision.double().unsqueeze(-2)) @ self.rows().double()
+        return weighted(offsets, precision) @ self.rows().double()
 
 
 class Rows(Part):

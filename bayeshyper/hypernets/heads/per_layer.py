@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from bayeshyper.models import WeightPiece, WeightSpec
 
-from .gram import weighted_gram
+from .gram import weighted, weighted_gram
 from .parts import Part, PartsHead
 
 __all__ = ["PerLayerHead"]
@@ -80,5 +80,4 @@ class _Bottleneck(Part):
 
     def project(self, offsets: Tensor, precision: Tensor) -> Tensor:
         """(uᵀPB) C."""
-        weighted = offsets.double() * precision.double().unsqueeze(-2)
-        return weighted @ self.matrix.double() @ self.encode.double()
+        return weighted(offsets, precision) @ self.matrix.double() @ self.encode.double()
