@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 
-from bayeshyper.models import WeightPiece, WeightSpec
+from bayeshyper.models import WeightPiece
 
-from .base import matrix_shape, usable_rank
+from .base import matrix_shape
 from .gram import weighted
-from .parts import Part, PartsHead
+from .parts import Part, RankedHead
 
 __all__ = ["AdapterHead"]
 
 
-class AdapterHead(PartsHead, name="adapter"):
+class AdapterHead(RankedHead, name="adapter"):
     """W = W₀ + B mat(C φ): of LoRA's two factors one is learned, (out, r), and one generated, (r, in).
 
     Hu et al. 2021 (arXiv 2106.09685); that one random factor is enough is from BLoB (arXiv 2406.11675). W₀,
@@ -36,6 +35,7 @@ class AdapterHead(PartsHead, name="adapter"):
         ValueError: A rank that is more than any layer's smaller side.
 
     Example:
+        >>> from bayeshyper.models import WeightSpec
         >>> spec = WeightSpec([("weight", (500, 40)), ("bias", (500,))])
         >>> head = AdapterHead(spec, features=16, rank=2)
         >>> head(torch.randn(1, 3, 16)).shape, sum(p.numel() for p in head.parameters())
@@ -43,18 +43,6 @@ class AdapterHead(PartsHead, name="adapter"):
     """
 
     compressive = True
-
-    def __init__(
-        self,
-        spec: WeightSpec,
-        *,
-        features: int,
-        members: int = 1,
-        gain: float | Sequence[float] = 0.1,
-        rank: int | None = None,
-    ) -> None:
-        self.rank = usable_rank(rank, spec)
-        super().__init__(spec, features=features, members=members, gain=gain)
 
     def make_part(self, piece: WeightPiece) -> Part:
         """A factor to learn and a factor to generate for a matrix; other tensors whole."""

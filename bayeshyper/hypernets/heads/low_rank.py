@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 
-from bayeshyper.models import WeightPiece, WeightSpec
+from bayeshyper.models import WeightPiece
 
-from .base import matrix_shape, usable_rank
+from .base import matrix_shape
 from .gram import weighted
-from .parts import Part, PartsHead
+from .parts import Part, RankedHead
 
 __all__ = ["LowRankHead"]
 
 
-class LowRankHead(PartsHead, name="low-rank"):
+class LowRankHead(RankedHead, name="low-rank"):
     """ΔW = U mat(C φ) Vᵀ for every matrix, and so A = (U ⊗ V) C: r(in + out) numbers, and r²k for C.
 
     A convolution's kernel counts as a matrix of (out, in · kernel). Tensors with fewer than two dimensions,
@@ -34,23 +33,12 @@ class LowRankHead(PartsHead, name="low-rank"):
         ValueError: A rank that is more than any layer's smaller side.
 
     Example:
+        >>> from bayeshyper.models import WeightSpec
         >>> spec = WeightSpec([("weight", (500, 400)), ("bias", (500,))])
         >>> head = LowRankHead(spec, features=16, rank=4)
         >>> head(torch.randn(1, 3, 16)).shape, sum(p.numel() for p in head.parameters())
         (torch.Size([1, 3, 200500]), 11856)
     """
-
-    def __init__(
-        self,
-        spec: WeightSpec,
-        *,
-        features: int,
-        members: int = 1,
-        gain: float | Sequence[float] = 0.1,
-        rank: int | None = None,
-    ) -> None:
-        self.rank = usable_rank(rank, spec)
-        super().__init__(spec, features=features, members=members, gain=gain)
 
     def make_part(self, piece: WeightPiece) -> Part:
         """Two factors where they are fewer numbers than the tensor's rows of A; else those."""

@@ -10,10 +10,10 @@ from torch import Tensor, nn
 
 from bayeshyper.models import WeightPiece, WeightSpec
 
-from .base import LinearHead
+from .base import LinearHead, usable_rank
 from .gram import weighted, weighted_gram
 
-__all__ = ["Part", "PartsHead", "Rows"]
+__all__ = ["Part", "PartsHead", "RankedHead", "Rows"]
 
 
 class Part(nn.Module):
@@ -120,3 +120,19 @@ class PartsHead(LinearHead):
     def piece_projection(self, piece: WeightPiece, offsets: Tensor, precision: Tensor) -> Tensor:
         """One tensor's part of AᵀΣ⁻¹u, ``(M, S, k)`` in float64."""
         return self.part(piece).project(offsets, precision)
+
+
+class RankedHead(PartsHead):
+    """A head whose matrices have factors of a rank: an argument more, None for what the layers allow."""
+
+    def __init__(
+        self,
+        spec: WeightSpec,
+        *,
+        features: int,
+        members: int = 1,
+        gain: float | Sequence[float] = 0.1,
+        rank: int | None = None,
+    ) -> None:
+        self.rank = usable_rank(rank, spec)
+        super().__init__(spec, features=features, members=members, gain=gain)
