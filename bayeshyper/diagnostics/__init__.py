@@ -3,41 +3,36 @@
 from __future__ import annotations
 
 from bayeshyper.diagnostics.arviz import to_arviz
-from bayeshyper.diagnostics.audit import Audit, audit
-from bayeshyper.diagnostics.bootstrap import (
-    binomial_deviation,
-    binomial_interval,
-    bootstrap_interval,
-    bootstrap_means,
-)
 from bayeshyper.diagnostics.calibration import (
     ClassFrequencies,
     ConfidenceTest,
-    ReliabilityCurve,
-    class_frequencies,
-    confidence_test,
-    expected_calibration_error,
-    reliability_curve,
-    top_label,
-)
-from bayeshyper.diagnostics.evaluation import evaluate
-from bayeshyper.diagnostics.pit import (
     Coverage,
     CoverageCurve,
     PITHistogram,
+    ReliabilityCurve,
     Uniformity,
+    class_frequencies,
+    confidence_test,
     coverage_at,
     coverage_curve,
+    expected_calibration_error,
     pit_coverage,
     pit_histogram,
     quantile_calibration_error,
     randomized_pit,
+    reliability_curve,
+    top_label,
     uniformity,
 )
-from bayeshyper.diagnostics.results import Evaluation, Predictive, paired_difference
+from bayeshyper.diagnostics.evaluation import Evaluation, Predictive, Verdict, evaluate, paired_difference
+from bayeshyper.diagnostics.posterior import Audit, audit
 from bayeshyper.diagnostics.scores import (
     Score,
     accuracy,
+    binomial_deviation,
+    binomial_interval,
+    bootstrap_interval,
+    bootstrap_means,
     brier,
     brier_per_row,
     crps,
@@ -47,7 +42,6 @@ from bayeshyper.diagnostics.scores import (
     rmse,
     sharpness,
 )
-from bayeshyper.diagnostics.verdict import Verdict
 
 __all__ = [
     "Audit",

@@ -9,7 +9,7 @@ from bayeshyper.diagnostics._words import number, plural
 from bayeshyper.report.figures import Axis, Figure, Line, Points, Rule, number_axis, padded
 
 if TYPE_CHECKING:
-    from bayeshyper.diagnostics.audit import Audit
+    from bayeshyper.diagnostics.posterior.audit import Audit
     from bayeshyper.inference import History
 
 _MOST_POINTS = 400  # of a training curve: more than a screen has

@@ -24,7 +24,7 @@ from bayeshyper.report.wording import (
 )
 
 if TYPE_CHECKING:
-    from bayeshyper.diagnostics.audit import Audit
+    from bayeshyper.diagnostics.posterior.audit import Audit
     from bayeshyper.inference import History
 
 TONES = {

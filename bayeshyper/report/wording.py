@@ -10,7 +10,7 @@ from bayeshyper.diagnostics import Evaluation, Score, paired_difference
 from bayeshyper.diagnostics._words import NO_BREAK, number, percent, plural
 
 if TYPE_CHECKING:
-    from bayeshyper.diagnostics.audit import Audit
+    from bayeshyper.diagnostics.posterior.audit import Audit
     from bayeshyper.inference import History
 
 

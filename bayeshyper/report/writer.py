@@ -47,7 +47,7 @@ from bayeshyper.report.page import Contents, render_html, render_markdown
 from bayeshyper.report.png import png
 
 if TYPE_CHECKING:
-    from bayeshyper.diagnostics.audit import Audit
+    from bayeshyper.diagnostics.posterior.audit import Audit
     from bayeshyper.inference import History
 
 FORMAT, VERSION = "bayeshyper-report", 1

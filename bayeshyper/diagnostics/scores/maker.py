@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from bayeshyper.diagnostics._checks import Floats
-from bayeshyper.diagnostics.bootstrap import binomial_interval, bootstrap_interval
-from bayeshyper.diagnostics.scores import Score
+from bayeshyper.diagnostics.scores.bootstrap import binomial_interval, bootstrap_interval
+from bayeshyper.diagnostics.scores.score import Score
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from bayeshyper.diagnostics import binomial_deviation, binomial_interval, bootstrap, bootstrap_interval
-from bayeshyper.diagnostics.bootstrap import MAX_UNITS, bootstrap_means
+from bayeshyper.diagnostics import binomial_deviation, binomial_interval, bootstrap_interval
+from bayeshyper.diagnostics.scores import bootstrap
+from bayeshyper.diagnostics.scores.bootstrap import MAX_UNITS, bootstrap_means
 from bayeshyper.errors import DataError
 
 RNG = np.random.default_rng(1)

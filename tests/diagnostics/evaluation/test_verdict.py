@@ -10,7 +10,7 @@ import pytest
 from scipy import stats
 
 from bayeshyper.diagnostics import Verdict, coverage_at, evaluate, uniformity
-from bayeshyper.diagnostics.verdict import judge_regression
+from bayeshyper.diagnostics.evaluation.verdict import judge_regression
 from tests.diagnostics.fakes import ClassPredictive, GaussianPredictive, classification, regression
 
 MOST = int(stats.binom.ppf(0.975, 200, 0.05))

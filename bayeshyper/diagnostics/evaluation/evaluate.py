@@ -6,10 +6,10 @@ from dataclasses import replace
 
 from numpy.typing import ArrayLike
 
-from bayeshyper.diagnostics.classification import evaluate_classification
-from bayeshyper.diagnostics.intervals import ScoreMaker
-from bayeshyper.diagnostics.regression import evaluate_regression
-from bayeshyper.diagnostics.results import Evaluation, Predictive
+from bayeshyper.diagnostics.evaluation.classification import evaluate_classification
+from bayeshyper.diagnostics.evaluation.regression import evaluate_regression
+from bayeshyper.diagnostics.evaluation.results import Evaluation, Predictive
+from bayeshyper.diagnostics.scores.maker import ScoreMaker
 from bayeshyper.errors import DataError
 
 

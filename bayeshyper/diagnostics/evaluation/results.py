@@ -9,11 +9,13 @@ import numpy as np
 
 from bayeshyper.diagnostics import _checks
 from bayeshyper.diagnostics._checks import Floats, Integers
-from bayeshyper.diagnostics.calibration import ClassFrequencies, ReliabilityCurve
-from bayeshyper.diagnostics.intervals import ScoreMaker
-from bayeshyper.diagnostics.pit import Coverage, CoverageCurve, PITHistogram
-from bayeshyper.diagnostics.scores import Score
-from bayeshyper.diagnostics.verdict import Verdict
+from bayeshyper.diagnostics.calibration.coverage import Coverage, CoverageCurve
+from bayeshyper.diagnostics.calibration.frequencies import ClassFrequencies
+from bayeshyper.diagnostics.calibration.pit import PITHistogram
+from bayeshyper.diagnostics.calibration.reliability import ReliabilityCurve
+from bayeshyper.diagnostics.evaluation.verdict import Verdict
+from bayeshyper.diagnostics.scores.maker import ScoreMaker
+from bayeshyper.diagnostics.scores.score import Score
 from bayeshyper.errors import DataError
 
 

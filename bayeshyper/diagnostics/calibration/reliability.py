@@ -15,7 +15,7 @@ from scipy import stats
 
 from bayeshyper.diagnostics import _checks
 from bayeshyper.diagnostics._checks import Booleans, Floats, Integers
-from bayeshyper.diagnostics.bootstrap import binomial_deviation
+from bayeshyper.diagnostics.scores.bootstrap import binomial_deviation
 from bayeshyper.errors import DataError
 
 Binning: TypeAlias = Literal["equal-mass", "equal-width"]
@@ -113,23 +113,6 @@ def reliability_curve(
     )
 
 
-def expected_calibration_error(
-    confidence: ArrayLike, correct: ArrayLike, *, n_bins: int = 15, binning: Binning = "equal-mass"
-) -> float:
-    """Returns the expected calibration error (ECE): the mean gap between confidence and accuracy.
-
-    Chance alone makes it positive; `ReliabilityCurve.ece_if_calibrated` says by how much.
-
-    References:
-        Naeini et al. (2015); Nixon et al. (2019) for bins of equal mass.
-
-    Example:
-        >>> round(expected_calibration_error([0.8, 0.8, 0.6, 0.6], [True, True, True, False], n_bins=2), 6)
-        0.15
-    """
-    return reliability_curve(confidence, correct, n_bins=n_bins, binning=binning).ece
-
-
 def default_bins(n_rows: int) -> int:
     """Returns 15 bins, or fewer where a bin would hold fewer than 20 rows.
 
@@ -218,45 +201,6 @@ def confidence_test(curve: ReliabilityCurve, *, seed: int = 0, n_simulations: in
         gap=float(seen.sum() / n.sum()),
         gap_p_value=float((1 + as_wide.sum()) / (1 + n_simulations)),
         ece_p_value=float((1 + as_large.sum()) / (1 + n_simulations)),
-    )
-
-
-@dataclass(frozen=True, eq=False)
-class ClassFrequencies:
-    """How often each class was predicted, on average, and how often it happened, ``(C,)``.
-
-    ``p_values`` are NaN for classes with too few rows to judge.
-    """
-
-    stated: Floats
-    observed: Floats
-    p_values: Floats
-
-    def to_dict(self) -> dict[str, Any]:
-        """Returns the table as lists; a class with too few rows has the p-value None."""
-        p_values = [float(p) if np.isfinite(p) else None for p in self.p_values]
-        return {"stated": self.stated.tolist(), "observed": self.observed.tolist(), "p_values": p_values}
-
-
-def class_frequencies(probs: ArrayLike, labels: ArrayLike) -> ClassFrequencies:
-    """Compares the mean probability of each class with its share of the rows.
-
-    The p-values are those of a normal approximation, given where the count's variance is at least 5.
-
-    Example:
-        >>> class_frequencies([[0.5, 0.5]] * 40, [0] * 20 + [1] * 20).p_values.tolist()
-        [1.0, 1.0]
-    """
-    stated = _checks.probabilities(probs)
-    happened = _checks.label_indices(labels, stated.shape[1], n_rows=len(stated))
-    counts = np.bincount(happened, minlength=stated.shape[1])
-    variance = np.einsum("nc,nc->c", stated, np.maximum(1.0 - stated, 0.0))
-    judged = variance >= 5.0
-    z = (counts - stated.sum(axis=0)) / np.sqrt(np.where(judged, variance, 1.0))
-    return ClassFrequencies(
-        stated=stated.mean(axis=0),
-        observed=counts / len(stated),
-        p_values=np.where(judged, 2.0 * stats.norm.sf(np.abs(z)), np.nan),
     )
 
 

@@ -20,8 +20,8 @@ from bayeshyper.diagnostics import (
     top_label,
     uniformity,
 )
-from bayeshyper.diagnostics.calibration import bin_edges, calibration_gaps
-from bayeshyper.diagnostics.pit import gap_if_calibrated
+from bayeshyper.diagnostics.calibration.quantiles import gap_if_calibrated
+from bayeshyper.diagnostics.calibration.reliability import bin_edges, calibration_gaps
 from bayeshyper.errors import DataError
 from tests.diagnostics.fakes import classification
 

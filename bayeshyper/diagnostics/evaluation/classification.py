@@ -12,19 +12,19 @@ from numpy.typing import ArrayLike
 from bayeshyper.diagnostics import _checks
 from bayeshyper.diagnostics._checks import Integers
 from bayeshyper.diagnostics._words import number, percent
-from bayeshyper.diagnostics.calibration import (
+from bayeshyper.diagnostics.calibration.frequencies import class_frequencies
+from bayeshyper.diagnostics.calibration.reliability import (
     bin_edges,
     calibration_gaps,
-    class_frequencies,
     confidence_test,
     default_bins,
     reliability_curve,
     top_label,
 )
-from bayeshyper.diagnostics.intervals import ScoreMaker
-from bayeshyper.diagnostics.results import Evaluation, Predictive, log_scores
-from bayeshyper.diagnostics.scores import brier_per_row
-from bayeshyper.diagnostics.verdict import judge_classification
+from bayeshyper.diagnostics.evaluation.results import Evaluation, Predictive, log_scores
+from bayeshyper.diagnostics.evaluation.verdict import judge_classification
+from bayeshyper.diagnostics.scores.classification import brier_per_row
+from bayeshyper.diagnostics.scores.maker import ScoreMaker
 from bayeshyper.errors import DataError
 
 

@@ -13,11 +13,13 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 
 from bayeshyper.diagnostics._checks import Floats
-from bayeshyper.diagnostics._faults import FAULTS, OF_THE_NOISE, main_fault, of_counts
 from bayeshyper.diagnostics._words import NO_BREAK, listing, percent, plural
-from bayeshyper.diagnostics.bootstrap import binomial_interval
-from bayeshyper.diagnostics.calibration import ClassFrequencies, ConfidenceTest, ReliabilityCurve
-from bayeshyper.diagnostics.pit import Coverage, Uniformity
+from bayeshyper.diagnostics.calibration.coverage import Coverage
+from bayeshyper.diagnostics.calibration.frequencies import ClassFrequencies
+from bayeshyper.diagnostics.calibration.reliability import ConfidenceTest, ReliabilityCurve
+from bayeshyper.diagnostics.calibration.uniformity import Uniformity
+from bayeshyper.diagnostics.evaluation.faults import FAULTS, OF_THE_NOISE, main_fault, of_counts
+from bayeshyper.diagnostics.scores.bootstrap import binomial_interval
 
 Status: TypeAlias = Literal[
     "calibrated",

@@ -10,23 +10,17 @@ from numpy.typing import ArrayLike
 from bayeshyper.diagnostics import _checks
 from bayeshyper.diagnostics._checks import Floats
 from bayeshyper.diagnostics._words import percent
-from bayeshyper.diagnostics.bootstrap import bootstrap_interval
-from bayeshyper.diagnostics.intervals import ScoreMaker
-from bayeshyper.diagnostics.pit import (
-    Coverage,
-    below_quantile,
-    check_pit,
-    coverage_at,
-    coverage_curve,
-    gap_if_calibrated,
-    mean_quantile_gap,
-    pit_histogram,
-    randomized_pit,
-    uniformity,
-)
-from bayeshyper.diagnostics.results import Evaluation, Predictive, log_scores
-from bayeshyper.diagnostics.scores import Score, crps_per_row, sharpness
-from bayeshyper.diagnostics.verdict import judge_regression
+from bayeshyper.diagnostics.calibration.coverage import Coverage, coverage_at, coverage_curve
+from bayeshyper.diagnostics.calibration.pit import check_pit, pit_histogram, randomized_pit
+from bayeshyper.diagnostics.calibration.quantiles import below_quantile, gap_if_calibrated, mean_quantile_gap
+from bayeshyper.diagnostics.calibration.uniformity import uniformity
+from bayeshyper.diagnostics.evaluation.results import Evaluation, Predictive, log_scores
+from bayeshyper.diagnostics.evaluation.verdict import judge_regression
+from bayeshyper.diagnostics.scores.bootstrap import bootstrap_interval
+from bayeshyper.diagnostics.scores.intervals import sharpness
+from bayeshyper.diagnostics.scores.maker import ScoreMaker
+from bayeshyper.diagnostics.scores.regression import crps_per_row
+from bayeshyper.diagnostics.scores.score import Score
 from bayeshyper.errors import DataError
 
 LEVELS = (0.5, 0.8, 0.9, 0.95)

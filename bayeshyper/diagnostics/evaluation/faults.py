@@ -10,7 +10,7 @@ from scipy import stats
 
 from bayeshyper.diagnostics._checks import Floats
 from bayeshyper.diagnostics._words import NO_BREAK, percent
-from bayeshyper.diagnostics.pit import Uniformity
+from bayeshyper.diagnostics.calibration.uniformity import Uniformity
 
 
 @dataclass(frozen=True)

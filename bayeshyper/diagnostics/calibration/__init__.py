@@ -1,0 +1,45 @@
+"""Does what is said happen as often as it is said? Of classes, of quantiles and of intervals."""
+
+from __future__ import annotations
+
+from bayeshyper.diagnostics.calibration.coverage import (
+    Coverage,
+    CoverageCurve,
+    coverage_at,
+    coverage_curve,
+    pit_coverage,
+)
+from bayeshyper.diagnostics.calibration.errors import expected_calibration_error
+from bayeshyper.diagnostics.calibration.frequencies import ClassFrequencies, class_frequencies
+from bayeshyper.diagnostics.calibration.pit import PITHistogram, pit_histogram, randomized_pit
+from bayeshyper.diagnostics.calibration.quantiles import quantile_calibration_error
+from bayeshyper.diagnostics.calibration.reliability import (
+    ConfidenceTest,
+    ReliabilityCurve,
+    confidence_test,
+    reliability_curve,
+    top_label,
+)
+from bayeshyper.diagnostics.calibration.uniformity import Uniformity, uniformity
+
+__all__ = [
+    "ClassFrequencies",
+    "ConfidenceTest",
+    "Coverage",
+    "CoverageCurve",
+    "PITHistogram",
+    "ReliabilityCurve",
+    "Uniformity",
+    "class_frequencies",
+    "confidence_test",
+    "coverage_at",
+    "coverage_curve",
+    "expected_calibration_error",
+    "pit_coverage",
+    "pit_histogram",
+    "quantile_calibration_error",
+    "randomized_pit",
+    "reliability_curve",
+    "top_label",
+    "uniformity",
+]
