@@ -19,7 +19,7 @@ from bayeshyper.diagnostics import (
     rmse,
     sharpness,
 )
-from bayeshyper.diagnostics.scores import regression
+from bayeshyper.diagnostics.scores import regression as module
 from bayeshyper.errors import DataError
 from tests.diagnostics.fakes import classification, regression
 
@@ -36,7 +36,7 @@ def test_crps_is_the_fair_estimator_of_scoringrules() -> None:
 def test_crps_does_not_depend_on_the_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     samples, y = RNG.normal(size=(11, 50)), RNG.normal(size=50)
     whole = crps_per_row(samples, y)
-    monkeypatch.setattr(regression, "_CHUNK", 33)
+    monkeypatch.setattr(module, "_CHUNK", 33)
     np.testing.assert_array_equal(crps_per_row(samples, y), whole)
 
 
