@@ -1,44 +1,54 @@
-"""What regressor and classifier share: recipes in, a fitted posterior out."""
+"""What every estimator for tables shares: a table in, the predictive distribution of weight draws out."""
 
 from __future__ import annotations
 
 import copy
-import math
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator
-from sklearn.utils import check_consistent_length, check_random_state
+from sklearn.utils import check_consistent_length
 from sklearn.utils.validation import check_is_fitted, validate_data
-from torch import Tensor, nn
+from torch import Tensor
 
-from bayeshyper.assembly import build_guide, build_model, build_settings, reason_against_start
 from bayeshyper.data import TableEncoder, Task, as_features, category_order, check_rows, check_target
-from bayeshyper.diagnostics import Audit, audit, evaluate, to_arviz
-from bayeshyper.errors import ModelFileError, RecipeError
-from bayeshyper.inference import History, fit, take_holdout
-from bayeshyper.models import TargetFacts
-from bayeshyper.ownnetwork import check_takes_rows, refuse_target_keys
+from bayeshyper.diagnostics import Audit, evaluate, to_arviz
+from bayeshyper.inference import History
+from bayeshyper.models import BayesianModel, TargetFacts
 from bayeshyper.prediction import PredictiveDistribution, WeightEnsemble
-from bayeshyper.progress import ProgressBar
-from bayeshyper.recipes import apply_overrides, read_recipe
 from bayeshyper.version import __version__
 
-__all__ = ["HyperEstimator", "Recipe"]
+__all__ = ["Array", "Recipe", "TableEstimator"]
 
 Array = NDArray[np.float64]
 Recipe = str | os.PathLike[str] | Mapping[str, Any]
 
 
-class HyperEstimator(BaseEstimator):
-    """The base of `HyperRegressor` and `HyperClassifier`; they add what their target needs."""
+class TableEstimator(BaseEstimator):
+    """An estimator whose fit ends in weight vectors of one `BayesianModel`.
+
+    A subclass gives ``fit``, which calls `_encode_training` first and `_keep_draws` last, and sets
+    ``history_``, ``n_rows_``, ``n_heldout_`` and ``n_encoded_``. `TableRegressor` and `TableClassifier` add
+    what their target needs.
+
+    Attributes:
+        history_: The `History` of the fit.
+        n_features_in_: Columns of the training table.
+    """
 
     _task: ClassVar[Task]
+    _model: BayesianModel
+
+    random_state: int | np.random.RandomState | None
+    history_: History
+    n_rows_: int
+    n_heldout_: int
+    n_encoded_: int
 
     # What the two kinds of target differ in.
 
@@ -63,26 +73,20 @@ class HyperEstimator(BaseEstimator):
         """Log of the target's scale: what a log density in its own units loses."""
         raise NotImplementedError
 
-    def __init__(
-        self,
-        model: Recipe = "mlp",
-        inference: Recipe | None = None,
-        *,
-        settings: Mapping[str, Any] | None = None,
-        network: nn.Module | None = None,
-        n_members: int | None = None,
-        n_draws: int = 500,
-        random_state: int | np.random.RandomState | None = None,
-        verbose: bool | None = None,
-    ) -> None:
-        self.model = model
-        self.inference = inference
-        self.settings = settings
-        self.network = network
-        self.n_members = n_members
-        self.n_draws = n_draws
-        self.random_state = random_state
-        self.verbose = verbose
+    # What the ways to fit differ in.
+
+    def _about_method(self) -> dict[str, str]:
+        """What `about` says of the way it was fitted."""
+        raise NotImplementedError
+
+    def _audited(self) -> Audit | None:
+        """The audit for a report; None where there is none to be had."""
+        return None
+
+    @property
+    def _chains(self) -> int:
+        """How many independent restarts the draws are of, equally many of each, in their order."""
+        return 1
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -94,58 +98,6 @@ class HyperEstimator(BaseEstimator):
 
     # -- fitting ----------------------------------------------------------------------------------------
 
-    def fit(self, X: Any, y: Any) -> Self:
-        """Fit the posterior to a table.
-
-        Args:
-            X: ``(N, columns)``, a DataFrame (numbers, booleans, categories, dates; missing values are fine)
-                or an array of numbers (NaN means missing).
-            y: ``(N,)``, numbers for a regressor (``(N, K)`` for K of them per row), labels for a classifier.
-
-        Raises:
-            DataError: Data that cannot be learned from, or a target that the likelihood does not allow; the
-                sentence says what to do.
-            RecipeError: A recipe or setting with an unknown key or a wrong value.
-            TrainingDiverged: The loss stopped being finite.
-        """
-        recipe, inference = self._recipes()
-        inputs, targets = self._encode_training(X, y)
-        seed = int(check_random_state(self.random_state).randint(2**31 - 1))
-        x = torch.from_numpy(inputs).float()
-        self._assemble(recipe, inference, inputs.shape[1], seed)
-        self.inference_ = self._inference_name(recipe)
-        otherwise = self.settings_.otherwise
-        if otherwise and (why := reason_against_start(self._model, self._guide, self.settings_, x)):
-            self._assemble(*self._recipes(otherwise), inputs.shape[1], seed)
-            self.inference_ = f"{otherwise}, since {self.inference_} {why}"
-        self._model.likelihood.check_target(torch.tensor(targets))
-        t = torch.from_numpy(self._as_modelled(targets)).float()
-        split = take_holdout(len(inputs), self.settings_, torch.Generator().manual_seed(seed))
-        heldout = None
-        if split is not None:
-            kept, held = split
-            heldout = (x[held], t[held])
-            x, t = x[kept], t[kept]
-        self._train(x, t, heldout, seed)
-        return self
-
-    def _inference_name(self, recipe: Mapping[str, Any]) -> str:
-        """The inference recipe's name, or the file that it stands in."""
-        inference = self.inference or recipe.get("inference", "svi")
-        return "a recipe of your own" if isinstance(inference, Mapping) else Path(inference).stem
-
-    def _recipes(self, otherwise: str | None = None) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Both recipes with this estimator's overrides applied; ``otherwise`` replaces the inference's."""
-        recipe = read_recipe("models", self.model)
-        inference = read_recipe("inference", otherwise or self.inference or recipe.get("inference", "svi"))
-        overrides = dict(self.settings or {})
-        if self.n_members is not None:
-            overrides["members"] = self.n_members
-        resolved = apply_overrides(recipe, inference, overrides)
-        if self.network is not None:
-            refuse_target_keys(overrides)
-        return resolved
-
     def _encode_training(self, X: Any, y: Any) -> tuple[Array, Array]:
         table = validate_data(self, as_features(X), skip_check_array=True)
         check_rows(*table.shape)
@@ -156,50 +108,10 @@ class HyperEstimator(BaseEstimator):
         self.encoder_ = TableEncoder()
         return self.encoder_.fit_transform(table), self._learn_target(targets, category_order(y))
 
-    def _assemble(self, recipe: dict[str, Any], inference: dict[str, Any], features: int, seed: int) -> None:
-        """Build model and guide, untrained, from resolved recipes."""
-        self.recipe_, self.inference_recipe_ = recipe, inference
-        self.n_encoded_ = features
-        try:
-            self.settings_ = build_settings(inference)
-            self._model = build_model(
-                recipe, rows=1, features=features, facts=self._facts(), network=self.network, seed=seed
-            )
-            self._guide = build_guide(self._model, recipe, self.settings_, seed=seed)
-        except ValueError as error:  # a value of the right type that makes no sense, such as steps = -1
-            raise RecipeError(f"In the recipe or settings: {error}") from error
-
-    def _train(self, x: Tensor, t: Tensor, heldout: tuple[Tensor, Tensor] | None, seed: int) -> None:
-        if self.network is not None:
-            check_takes_rows(self._model.target, x)
-        self._model.num_data = self.n_rows_ = len(x)
-        self.n_heldout_ = 0 if heldout is None else len(heldout[0])
-        self._audit: Audit | None = None
-        self._training: tuple[Tensor, Tensor] | None = (x, t)
-        objective = self.settings_.make_objective().label
-        with ProgressBar(self.verbose, f"Fitting {type(self).__name__}", objective) as progress:
-            self.history_: History = fit(
-                self._model,
-                self._guide,
-                x,
-                t,
-                self.settings_,
-                heldout=heldout,
-                seed=seed,
-                log_unit=self._log_unit,
-                progress=progress,
-            )
-        self._draws = self._draw_once(seed + 1)
+    def _keep_draws(self, draws: Tensor) -> None:
+        """Keep the weights that all predictions use, ``(S, D)``, and the model in their float64."""
+        self._draws = draws
         self._model64 = copy.deepcopy(self._model).double()
-
-    @torch.no_grad()
-    def _draw_once(self, seed: int) -> Tensor:
-        """The weights that all predictions use, ``(S, D)``: equally many of each member, in their order."""
-        hypernetwork = self._guide.hypernetwork
-        per_member = -(-self.n_draws // hypernetwork.members)
-        generator = torch.Generator().manual_seed(seed)
-        made = hypernetwork.draw(per_member, generator=generator, with_jacobian=False)
-        return made.weights.flatten(0, 1).double()
 
     # -- what the posterior says ------------------------------------------------------------------------
 
@@ -219,34 +131,6 @@ class HyperEstimator(BaseEstimator):
         In the target's own units: its mean is the test log-likelihood of the literature.
         """
         return self.predictive(X).log_prob(y)
-
-    def sample_weights(self, n: int = 100, *, seed: int = 0) -> WeightEnsemble:
-        """Draw n weight vectors from the posterior, fresh ones: ``(n, D)`` with names, modules, ``save``."""
-        check_is_fitted(self)
-        generator = torch.Generator().manual_seed(seed)
-        weights = self._guide.hypernetwork.sample(n, generator=generator)
-        return WeightEnsemble(weights, self._model.spec, self._model.target)
-
-    def audit(self) -> Audit:
-        """The ELBO between two bounds, on the training data (computed once, and kept in the model file).
-
-        Raises:
-            ModelFileError: The model was loaded from a file that was saved without an audit.
-        """
-        check_is_fitted(self)
-        if self._audit is None:
-            if self._training is None:
-                raise ModelFileError(
-                    "This model was saved without its audit, which needs the training data; "
-                    "call audit() before save()."
-                )
-            self._audit = audit(
-                self._model,
-                self._guide.hypernetwork,
-                *self._training,
-                temperature=self.history_.start["temperature"],
-            )
-        return self._audit
 
     def report(
         self,
@@ -281,12 +165,11 @@ class HyperEstimator(BaseEstimator):
         if column is not None:
             predictive, y = predictive.column(column), np.asarray(y)[:, column]
         evaluation = evaluate(predictive, y)
-        audited = self.audit() if self._audit or self._training else None
         return write_report(
             Path(folder),
             evaluation,
             about=self.about(),
-            audit=audited,
+            audit=self._audited(),
             history=self.history_,
             title=title,
             force=force,
@@ -296,8 +179,9 @@ class HyperEstimator(BaseEstimator):
         """The posterior as ArviZ takes it, see `bayeshyper.diagnostics.to_arviz`; restarts are the chains."""
         predictive = self.predictive(X)
         ensemble = WeightEnsemble(self._draws, self._model.spec, self._model.target)
-        members = self._guide.hypernetwork.members
-        return to_arviz(predictive, np.asarray(y), ensemble, chains=members, var_names=var_names, seed=seed)
+        return to_arviz(
+            predictive, np.asarray(y), ensemble, chains=self._chains, var_names=var_names, seed=seed
+        )
 
     def about(self) -> dict[str, str]:
         """What a report says of the model: data, recipe, time, versions."""
@@ -305,36 +189,19 @@ class HyperEstimator(BaseEstimator):
         rows = f"{self.n_rows_:,} rows fitted"
         if self.n_heldout_:
             rows += f", {self.n_heldout_:,} held out for early stopping"
-        hypernetwork, target = self._guide.hypernetwork, self._model.target
+        target = self._model.target
         return {
             "estimator": type(self).__name__,
             "data": f"{rows}; {self.n_features_in_} columns, encoded as {self.n_encoded_} inputs",
             "network": f"{type(target.network).__name__}, {target.spec.size:,} weights",
             "likelihood": repr(self._model.likelihood),
             "prior": repr(self._model.prior),
-            "posterior": repr(hypernetwork.settings),
-            "inference": self.inference_,
-            "members": str(hypernetwork.members),
-            "temperature": f"{self.history_.start['temperature']:g}",
-            **self._about_start(),
+            **self._about_method(),
             "seed": str(self.random_state),
             "steps": f"{self.history_.steps[-1]:,} (kept: {self.history_.best_step:,})",
             "time": f"{self.history_.seconds:.1f} s",
             "versions": f"bayeshyper {__version__}, torch {torch.__version__}",
         }
-
-    def _about_start(self) -> dict[str, str]:
-        """What held-out rows chose, where there were any."""
-        chosen = self.history_.start
-        if not chosen["rows"]:
-            return {}
-        lines = {
-            "calibration": f"{chosen['rows']:,} rows held out at first, to choose temperature and noise; "
-            "then fitted with the others"
-        }
-        if "shift" in chosen:
-            lines["noise"] = f"{math.exp(chosen['shift']):.2f} times as fitted, ± {chosen['spread']:.0%}"
-        return lines
 
     def summary(self) -> str:
         """`about`, as lines of text."""

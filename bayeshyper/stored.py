@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
@@ -12,10 +11,10 @@ import torch
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
-from bayeshyper.base import HyperEstimator
 from bayeshyper.data import TableEncoder
 from bayeshyper.diagnostics import Audit
 from bayeshyper.errors import ModelFileError
+from bayeshyper.hyper import HyperEstimator
 from bayeshyper.inference import History
 from bayeshyper.modelfile import read_model_file, write_model_file
 from bayeshyper.ownnetwork import check_same_outputs, check_same_tensors, probe
@@ -138,8 +137,7 @@ class StoredEstimator(HyperEstimator):
             module.eval()
         self._model.num_data = self.n_rows_ = record["n_rows"]
         self.n_heldout_ = record["n_heldout"]
-        self._draws = tensors["draws"]
-        self._model64 = copy.deepcopy(self._model).double()
+        self._keep_draws(tensors["draws"])
         if self.network is not None:
             check_same_outputs(self._model64, self._draws, tensors, record["custom_network"])
         self.history_ = History.from_dict(record["history"])
