@@ -24,8 +24,15 @@ from bayeshyper.diagnostics.calibration import (
     top_label,
     uniformity,
 )
-from bayeshyper.diagnostics.evaluation import Evaluation, Predictive, Verdict, evaluate, paired_difference
+from bayeshyper.diagnostics.evaluation import Evaluation, Verdict, evaluate, paired_difference
 from bayeshyper.diagnostics.posterior import Audit, audit
+from bayeshyper.diagnostics.predictives import (
+    ClassPredictive,
+    NormalPredictive,
+    NumbersPredictive,
+    Predictive,
+    SamplePredictive,
+)
 from bayeshyper.diagnostics.scores import (
     Score,
     accuracy,
@@ -46,13 +53,17 @@ from bayeshyper.diagnostics.scores import (
 __all__ = [
     "Audit",
     "ClassFrequencies",
+    "ClassPredictive",
     "ConfidenceTest",
     "Coverage",
     "CoverageCurve",
     "Evaluation",
+    "NormalPredictive",
+    "NumbersPredictive",
     "PITHistogram",
     "Predictive",
     "ReliabilityCurve",
+    "SamplePredictive",
     "Score",
     "Uniformity",
     "Verdict",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -91,3 +91,33 @@ def label_indices(labels: ArrayLike, n_classes: int, *, n_rows: int) -> Integers
             f"got {int(read.min())} to {int(read.max())}."
         )
     return read
+
+
+def class_numbers(labels: ArrayLike, classes: ArrayLike | None, n_classes: int, *, n_rows: int) -> Integers:
+    """Reads labels ``(N,)`` as their places among the classes; one that training never saw is named."""
+    seen = np.asarray(labels)
+    if seen.shape != (n_rows,):
+        raise DataError(f"y must have one label per row, shape ({n_rows},): got shape {seen.shape}.")
+    known = list(range(n_classes)) if classes is None else np.asarray(classes).tolist()
+    number_of = {label: k for k, label in enumerate(known)}
+    found = [number_of.get(label, -1) for label in seen.tolist()]
+    unknown = sorted({str(label) for label, k in zip(seen.tolist(), found, strict=True) if k < 0})
+    if unknown:
+        names = ", ".join(str(label) for label in known[:5]) + (" …" if len(known) > 5 else "")
+        more = f" and {len(unknown) - 3} more" if len(unknown) > 3 else ""
+        raise DataError(
+            f"y holds labels that were not seen in training: {', '.join(unknown[:3])}{more}. "
+            f"The model knows {names}."
+        )
+    return np.asarray(found, dtype=np.int64)
+
+
+def row_numbers(index: Any, n_rows: int) -> Integers:
+    """Reads which rows are meant, as integers: integers (also from the end), a slice or a boolean mask."""
+    try:
+        return np.atleast_1d(np.arange(n_rows)[index])
+    except IndexError as error:
+        raise DataError(
+            f"Rows are chosen by integers between 0 and {n_rows - 1}, a slice, or a boolean mask of shape "
+            f"({n_rows},): {error}."
+        ) from None

@@ -245,6 +245,14 @@ class PredictiveDistribution:
         """Class labels as indices into ``classes``, ``(N,)``; a `DataError` names one that is no class."""
         return encode_labels(labels, self._labels)
 
+    def rows(self, index: Any) -> PredictiveDistribution:
+        """The prediction of some of the rows: integers, a slice or a boolean mask, as for an array's rows."""
+        chosen = torch.from_numpy(np.atleast_1d(np.arange(self.n_rows)[index]))
+        model, weights, x = self._rows.model, self._rows.weights, self._rows.x[chosen]
+        return PredictiveDistribution(
+            model, weights, x, loc=self._loc, scale=self._scale, classes=self.classes
+        )
+
     def sample(self, n: int = 1000, seed: int = 0) -> NDArray[Any]:
         """Draw n targets for every row, ``(n, N)`` or ``(n, N, K)``: numbers, or class labels.
 

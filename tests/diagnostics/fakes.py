@@ -1,61 +1,18 @@
-"""Stand-ins for predictions, with closed forms to hold the diagnostics against."""
+"""Predictions made up together with what happened, so that the truth about them is known."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
+
+from bayeshyper.diagnostics import ClassPredictive
+from bayeshyper.diagnostics import NormalPredictive as GaussianPredictive
+
+__all__ = ["ClassPredictive", "GaussianPredictive", "classification", "regression"]
 
 Array = NDArray[np.float64]
-
-
-@dataclass
-class GaussianPredictive:
-    """A Gaussian forecast for each row."""
-
-    mean: Array
-    std: Array
-    task: str = "regression"
-    classes: Any = None
-
-    @property
-    def n_rows(self) -> int:
-        return len(self.mean)
-
-    def log_prob(self, y: Any) -> Array:
-        return np.asarray(stats.norm.logpdf(y, self.mean, self.std))
-
-    def cdf(self, y: Any) -> Array:
-        return np.asarray(stats.norm.cdf(y, self.mean, self.std))
-
-    def interval(self, level: float) -> Array:
-        half = stats.norm.isf((1.0 - level) / 2.0) * self.std
-        return np.stack([self.mean - half, self.mean + half], axis=1)
-
-    def sample(self, n: int, seed: int = 0) -> Array:
-        noise = np.random.default_rng(seed).standard_normal((n, self.n_rows))
-        return self.mean + self.std * noise
-
-
-@dataclass
-class ClassPredictive:
-    """Class probabilities for each row."""
-
-    probs: Array
-    classes: Any
-    task: str = "classification"
-
-    @property
-    def n_rows(self) -> int:
-        return len(self.probs)
-
-    def log_prob(self, y: Any) -> Array:
-        index = [list(self.classes).index(label) for label in np.asarray(y).tolist()]
-        with np.errstate(divide="ignore"):
-            return np.log(self.probs[np.arange(self.n_rows), index])
 
 
 def regression(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bayeshyper.diagnostics.evaluation.evaluate import evaluate
-from bayeshyper.diagnostics.evaluation.results import Evaluation, Predictive, paired_difference
+from bayeshyper.diagnostics.evaluation.results import Evaluation, paired_difference
 from bayeshyper.diagnostics.evaluation.verdict import Verdict
 
-__all__ = ["Evaluation", "Predictive", "Verdict", "evaluate", "paired_difference"]
+__all__ = ["Evaluation", "Verdict", "evaluate", "paired_difference"]

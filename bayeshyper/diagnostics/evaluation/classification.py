@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from bayeshyper.diagnostics import _checks
-from bayeshyper.diagnostics._checks import Integers
 from bayeshyper.diagnostics._words import number, percent
 from bayeshyper.diagnostics.calibration.frequencies import class_frequencies
 from bayeshyper.diagnostics.calibration.reliability import (
@@ -21,8 +18,9 @@ from bayeshyper.diagnostics.calibration.reliability import (
     reliability_curve,
     top_label,
 )
-from bayeshyper.diagnostics.evaluation.results import Evaluation, Predictive, log_scores
+from bayeshyper.diagnostics.evaluation.results import Evaluation, log_scores
 from bayeshyper.diagnostics.evaluation.verdict import judge_classification
+from bayeshyper.diagnostics.predictives import Predictive
 from bayeshyper.diagnostics.scores.classification import brier_per_row
 from bayeshyper.diagnostics.scores.maker import ScoreMaker
 from bayeshyper.errors import DataError
@@ -36,7 +34,7 @@ def evaluate_classification(predictive: Predictive, y: ArrayLike, make: ScoreMak
     labels = list(np.asarray(known).tolist())
     if probs.shape != (n, len(labels)):
         raise DataError(f"Probabilities must have shape ({n}, {len(labels)}): got {probs.shape}.")
-    index = _label_numbers(y, labels, n)
+    index = _checks.class_numbers(y, known, len(labels), n_rows=n)
     log_prob = log_scores(predictive, y)
     confidence, correct = top_label(probs, index)
     curve = reliability_curve(confidence, correct)
@@ -102,21 +100,3 @@ def evaluate_classification(predictive: Predictive, y: ArrayLike, make: ScoreMak
         confidence_counts=np.histogram(confidence, bins=20, range=(0.0, 1.0))[0].astype(np.int64),
         tests={**asdict(test), "ece_if_calibrated": curve.ece_if_calibrated},
     )
-
-
-def _label_numbers(y: ArrayLike, labels: Sequence[Any], n: int) -> Integers:
-    """Maps labels to column numbers; a label that training never saw is named."""
-    seen = np.asarray(y)
-    if seen.shape != (n,):
-        raise DataError(f"y must have one label per row, shape ({n},): got shape {seen.shape}.")
-    number_of = {label: k for k, label in enumerate(labels)}
-    found = [number_of.get(label, -1) for label in seen.tolist()]
-    known = ", ".join(str(label) for label in labels[:5]) + (" …" if len(labels) > 5 else "")
-    unknown = sorted({str(label) for label, k in zip(seen.tolist(), found, strict=True) if k < 0})
-    if unknown:
-        more = f" and {len(unknown) - 3} more" if len(unknown) > 3 else ""
-        raise DataError(
-            f"y holds labels that were not seen in training: {', '.join(unknown[:3])}{more}. "
-            f"The model knows {known}."
-        )
-    return np.asarray(found, dtype=np.int64)

@@ -8,7 +8,8 @@ from numpy.typing import ArrayLike
 
 from bayeshyper.diagnostics.evaluation.classification import evaluate_classification
 from bayeshyper.diagnostics.evaluation.regression import evaluate_regression
-from bayeshyper.diagnostics.evaluation.results import Evaluation, Predictive
+from bayeshyper.diagnostics.evaluation.results import Evaluation
+from bayeshyper.diagnostics.predictives import Predictive
 from bayeshyper.diagnostics.scores.maker import ScoreMaker
 from bayeshyper.errors import DataError
 

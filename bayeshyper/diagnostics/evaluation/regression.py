@@ -14,8 +14,9 @@ from bayeshyper.diagnostics.calibration.coverage import Coverage, coverage_at, c
 from bayeshyper.diagnostics.calibration.pit import check_pit, pit_histogram, randomized_pit
 from bayeshyper.diagnostics.calibration.quantiles import below_quantile, gap_if_calibrated, mean_quantile_gap
 from bayeshyper.diagnostics.calibration.uniformity import uniformity
-from bayeshyper.diagnostics.evaluation.results import Evaluation, Predictive, log_scores
+from bayeshyper.diagnostics.evaluation.results import Evaluation, log_scores
 from bayeshyper.diagnostics.evaluation.verdict import judge_regression
+from bayeshyper.diagnostics.predictives import Predictive
 from bayeshyper.diagnostics.scores.bootstrap import bootstrap_interval
 from bayeshyper.diagnostics.scores.intervals import sharpness
 from bayeshyper.diagnostics.scores.maker import ScoreMaker

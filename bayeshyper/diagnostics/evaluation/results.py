@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
@@ -14,49 +14,10 @@ from bayeshyper.diagnostics.calibration.frequencies import ClassFrequencies
 from bayeshyper.diagnostics.calibration.pit import PITHistogram
 from bayeshyper.diagnostics.calibration.reliability import ReliabilityCurve
 from bayeshyper.diagnostics.evaluation.verdict import Verdict
+from bayeshyper.diagnostics.predictives import Predictive
 from bayeshyper.diagnostics.scores.maker import ScoreMaker
 from bayeshyper.diagnostics.scores.score import Score
 from bayeshyper.errors import DataError
-
-
-class Predictive(Protocol):
-    """What `evaluate` needs to know of a prediction.
-
-    A regressor's needs no ``classes`` and ``probs``; a classifier's needs only those and ``log_prob``. A
-    regressor of counts has an attribute ``discrete`` that is True.
-    """
-
-    @property
-    def task(self) -> str:
-        """Either "regression" or "classification"."""
-
-    @property
-    def n_rows(self) -> int:
-        """N."""
-
-    @property
-    def classes(self) -> Any:
-        """The labels ``(C,)``, in the order of the columns of ``probs``; None for 0 to C - 1."""
-
-    @property
-    def mean(self) -> Floats:
-        """The predicted mean, ``(N,)``."""
-
-    @property
-    def probs(self) -> Floats:
-        """The class probabilities, ``(N, C)``."""
-
-    def log_prob(self, y: Any, /) -> Floats:
-        """The log density (or probability) of what happened, ``(N,)``."""
-
-    def cdf(self, y: Any, /) -> Floats:
-        """The distribution function at what happened, ``(N,)``."""
-
-    def interval(self, level: float, /) -> Floats:
-        """The central interval, ``(N, 2)``."""
-
-    def sample(self, n: int, /, seed: int = 0) -> Floats:
-        """Draws of y, ``(n, N)``."""
 
 
 @dataclass(frozen=True, eq=False)

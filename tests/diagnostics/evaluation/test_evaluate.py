@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -112,17 +113,7 @@ def test_labels_of_any_kind_are_matched() -> None:
         (["0", "1"], np.array(["0", "1", "1", "0"], dtype=object)),
     ):
         assert evaluate(ClassPredictive(probs, np.array(classes)), y)["brier"].value == 0.25
-    assert evaluate(_Unnamed(probs), [0, 1, 1, 0])["brier"].value == 0.25
-
-
-class _Unnamed(ClassPredictive):
-    """No class names: the columns' numbers are the labels."""
-
-    def __init__(self, probs: np.ndarray) -> None:
-        super().__init__(probs, None)
-
-    def log_prob(self, y: Any) -> np.ndarray:
-        return np.log(self.probs[np.arange(len(y)), np.asarray(y)])
+    assert evaluate(ClassPredictive(probs), [0, 1, 1, 0])["brier"].value == 0.25
 
 
 def test_pairing_removes_what_is_hard_for_both() -> None:
@@ -150,8 +141,15 @@ def _broken(**changes: Any) -> GaussianPredictive:
     return predictive
 
 
-def _probs(*rows: list[float]) -> ClassPredictive:
-    return ClassPredictive(np.array(rows), ["a", "b"])
+def _quacks(probs: list[list[float]]) -> Any:
+    """Somebody's own probabilities of two classes, which nobody has checked."""
+    return SimpleNamespace(
+        task="classification",
+        n_rows=len(probs),
+        classes=["a", "b"],
+        probs=np.array(probs),
+        log_prob=lambda y: np.zeros(len(probs)),
+    )
 
 
 @pytest.mark.parametrize(
@@ -169,11 +167,11 @@ def _probs(*rows: list[float]) -> ClassPredictive:
         (_broken(sample=lambda n, seed: np.zeros((n, 2))), np.zeros(3), "shape"),
         (_broken(interval=lambda level: np.zeros((3, 3))), np.zeros(3), "Intervals must have shape"),
         (_broken(task="ranking"), np.zeros(3), "ranking"),
-        (_probs([0.5, 0.6]), ["a"], "row 0 sums to 1.1"),
-        (_probs([np.nan, 1.0]), ["a"], "NaN or infinite"),
-        (_probs([0.5, 0.5], [0.5, 0.5]), ["a", "c"], "not seen in training: c. The model knows a, b"),
-        (_probs([0.5, 0.5], [0.5, 0.5]), ["a"], "one label per row"),
-        (ClassPredictive(np.full((2, 3), 1 / 3), ["a", "b"]), ["a", "b"], "shape"),
+        (_quacks([[0.5, 0.6]]), ["a"], "row 0 sums to 1.1"),
+        (_quacks([[np.nan, 1.0]]), ["a"], "NaN or infinite"),
+        (_quacks([[0.5, 0.5], [0.5, 0.5]]), ["a", "c"], "not seen in training: c. The model knows a, b"),
+        (_quacks([[0.5, 0.5], [0.5, 0.5]]), ["a"], "one label per row"),
+        (_quacks([[0.2, 0.3, 0.5]] * 2), ["a", "b"], "shape"),
     ],
 )
 def test_what_cannot_be_scored_is_said_in_one_sentence(predictive: Any, y: Any, says: str) -> None:
