@@ -1,0 +1,76 @@
+"""Scores of several numbers predicted together."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from bayeshyper.diagnostics._checks import Floats
+from bayeshyper.errors import DataError
+
+_CHUNK = 2_000_000  # numbers in the table of pairs held at once: tens of MB, whatever the draws
+
+
+def energy_score_per_row(samples: ArrayLike, y: ArrayLike) -> Floats:
+    """Returns the energy score of each row, ``(N,)``; lower is better.
+
+    The CRPS for several outputs at once: E‖X - y‖ - ½ E‖X - X'‖, by the fair estimator, which leaves out the
+    pairs of a draw with itself and so is unbiased for any number of draws (scoringrules, ``fair``). Distances
+    add up the units of the outputs: put them on a common scale first. The work grows as N · S² · K; some 30
+    to 100 draws do for a mean over many rows.
+
+    Args:
+        samples: Joint posterior predictive draws ``(S, N, K)``, S ≥ 2, K outputs.
+        y: What happened, ``(N, K)``.
+
+    Raises:
+        DataError: On other shapes, on NaN and on infinity.
+
+    References:
+        Gneiting and Raftery (2007), Strictly proper scoring rules; Ferro (2014), Fair scores.
+
+    Example:
+        >>> energy_score_per_row([[[0.0, 0.0]], [[6.0, 8.0]]], [[3.0, 4.0]]).tolist()
+        [0.0]
+    """
+    import scoringrules  # 0.7 s to import: paid by who asks for an energy score
+
+    seen, drawn = _read(samples, y)
+    n_draws, n_rows, n_outputs = drawn.shape
+    rows = np.empty(n_rows)
+    step = max(1, _CHUNK // (n_draws**2 * n_outputs))
+    for start in range(0, n_rows, step):
+        part = slice(start, start + step)
+        rows[part] = scoringrules.es_ensemble(
+            seen[part], drawn[:, part].transpose(1, 0, 2), estimator="fair", backend="numpy"
+        )
+    return rows
+
+
+def energy_score(samples: ArrayLike, y: ArrayLike) -> float:
+    """Returns the mean of `energy_score_per_row`; with one output it is the CRPS.
+
+    Example:
+        >>> energy_score([[[3.0, 4.0]], [[3.0, 4.0]]], [[0.0, 0.0]])
+        5.0
+    """
+    return float(energy_score_per_row(samples, y).mean())
+
+
+def _read(samples: ArrayLike, y: ArrayLike) -> tuple[Floats, Floats]:
+    seen, drawn = np.asarray(y, dtype=np.float64), np.asarray(samples, dtype=np.float64)
+    if seen.ndim != 2 or seen.size == 0:
+        raise DataError(f"y must have shape (N, K), one column per output: got shape {seen.shape}.")
+    if drawn.ndim != 3 or drawn.shape[1:] != seen.shape:
+        raise DataError(
+            f"Samples must have shape (S, {seen.shape[0]}, {seen.shape[1]}), rows and outputs as in y: got "
+            f"shape {drawn.shape}."
+        )
+    if len(drawn) < 2:
+        raise DataError("Samples hold one draw per row, but a spread needs at least two: draw more.")
+    for name, values in (("y", seen), ("Samples", drawn)):
+        if not np.isfinite(values).all():
+            raise DataError(
+                f"{name} hold {int((~np.isfinite(values)).sum())} values that are NaN or infinite."
+            )
+    return seen, drawn
