@@ -11,6 +11,11 @@ from bayeshyper.diagnostics.calibration.coverage import (
 )
 from bayeshyper.diagnostics.calibration.errors import expected_calibration_error
 from bayeshyper.diagnostics.calibration.frequencies import ClassFrequencies, class_frequencies
+from bayeshyper.diagnostics.calibration.groups import (
+    Group,
+    GroupTable,
+    miscalibration_by_group,
+)
 from bayeshyper.diagnostics.calibration.pit import PITHistogram, pit_histogram, randomized_pit
 from bayeshyper.diagnostics.calibration.quantiles import quantile_calibration_error
 from bayeshyper.diagnostics.calibration.reliability import (
@@ -27,6 +32,8 @@ __all__ = [
     "ConfidenceTest",
     "Coverage",
     "CoverageCurve",
+    "Group",
+    "GroupTable",
     "PITHistogram",
     "ReliabilityCurve",
     "Uniformity",
@@ -35,6 +42,7 @@ __all__ = [
     "coverage_at",
     "coverage_curve",
     "expected_calibration_error",
+    "miscalibration_by_group",
     "pit_coverage",
     "pit_histogram",
     "quantile_calibration_error",

@@ -90,7 +90,7 @@ def reliability_curve(
         >>> reliability_curve([0.8, 0.8, 0.6, 0.6], [True, True, True, False], n_bins=2).accuracy.tolist()
         [0.5, 1.0]
     """
-    stated, right = _checked(confidence, correct)
+    stated, right = check_confidence(confidence, correct)
     bins = n_bins if n_bins is not None else default_bins(len(stated))
     inner = bin_edges(stated, bins, binning)[1:-1]
     where = np.searchsorted(inner, stated, side="left")
@@ -157,7 +157,7 @@ def calibration_gaps(confidence: ArrayLike, correct: ArrayLike, edges: Floats) -
         >>> calibration_gaps([0.75], [True], np.array([0.5, 0.6, 1.0])).tolist()
         [[0.0, 0.25]]
     """
-    stated, right = _checked(confidence, correct)
+    stated, right = check_confidence(confidence, correct)
     where = np.searchsorted(edges[1:-1], stated, side="left")
     gaps = np.zeros((len(stated), max(len(edges) - 1, 1)))
     gaps[np.arange(len(stated)), where] = right - stated
@@ -204,9 +204,20 @@ def confidence_test(curve: ReliabilityCurve, *, seed: int = 0, n_simulations: in
     )
 
 
-def _checked(confidence: ArrayLike, correct: ArrayLike) -> tuple[Floats, Floats]:
+def check_confidence(confidence: ArrayLike, correct: ArrayLike) -> tuple[Floats, Floats]:
+    """Reads confidences ``(N,)`` between 0 and 1, and whether each row was right as 0 or 1, ``(N,)``.
+
+    Raises:
+        DataError: On other shapes and values.
+
+    Example:
+        >>> check_confidence([0.8], [True])[1].tolist()
+        [1.0]
+    """
     stated = _checks.column("confidence", confidence)
     right = _checks.column("correct", correct, n_rows=len(stated))
     if stated.min() < 0.0 or stated.max() > 1.0:
         raise DataError(f"confidence must lie between 0 and 1: got {stated.min():.6g} to {stated.max():.6g}.")
+    if not np.isin(right, (0.0, 1.0)).all():
+        raise DataError("correct must hold booleans, one for each row: got numbers other than 0 and 1.")
     return stated, right
