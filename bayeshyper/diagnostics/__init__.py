@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from bayeshyper.diagnostics.arviz import to_arviz
 from bayeshyper.diagnostics.calibration import (
+    BrierDecomposition,
     ClassFrequencies,
     ConfidenceTest,
+    CORPCurve,
     Coverage,
     CoverageCurve,
     Group,
@@ -13,8 +15,10 @@ from bayeshyper.diagnostics.calibration import (
     PITHistogram,
     ReliabilityCurve,
     Uniformity,
+    brier_decomposition,
     class_frequencies,
     confidence_test,
+    corp_curve,
     coverage_at,
     coverage_curve,
     expected_calibration_error,
@@ -64,6 +68,8 @@ from bayeshyper.diagnostics.scores import (
 __all__ = [
     "WIS_LEVELS",
     "Audit",
+    "BrierDecomposition",
+    "CORPCurve",
     "ClassFrequencies",
     "ClassPredictive",
     "ConfidenceTest",
@@ -88,9 +94,11 @@ __all__ = [
     "bootstrap_interval",
     "bootstrap_means",
     "brier",
+    "brier_decomposition",
     "brier_per_row",
     "class_frequencies",
     "confidence_test",
+    "corp_curve",
     "coverage_at",
     "coverage_curve",
     "crps",

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from bayeshyper.diagnostics.calibration.corp import (
+    CORPCurve,
+    corp_curve,
+)
 from bayeshyper.diagnostics.calibration.coverage import (
     Coverage,
     CoverageCurve,
     coverage_at,
     coverage_curve,
     pit_coverage,
+)
+from bayeshyper.diagnostics.calibration.decomposition import (
+    BrierDecomposition,
+    brier_decomposition,
 )
 from bayeshyper.diagnostics.calibration.errors import expected_calibration_error
 from bayeshyper.diagnostics.calibration.frequencies import ClassFrequencies, class_frequencies
@@ -28,6 +36,8 @@ from bayeshyper.diagnostics.calibration.reliability import (
 from bayeshyper.diagnostics.calibration.uniformity import Uniformity, uniformity
 
 __all__ = [
+    "BrierDecomposition",
+    "CORPCurve",
     "ClassFrequencies",
     "ConfidenceTest",
     "Coverage",
@@ -37,8 +47,10 @@ __all__ = [
     "PITHistogram",
     "ReliabilityCurve",
     "Uniformity",
+    "brier_decomposition",
     "class_frequencies",
     "confidence_test",
+    "corp_curve",
     "coverage_at",
     "coverage_curve",
     "expected_calibration_error",
