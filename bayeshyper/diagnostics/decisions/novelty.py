@@ -1,0 +1,167 @@
+"""Finding rows unlike those it knows: does a score of strangeness tell a new table from a known one?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy import special, stats
+from sklearn.metrics import average_precision_score, roc_curve
+
+from bayeshyper.diagnostics import _checks
+from bayeshyper.diagnostics._checks import Floats
+from bayeshyper.diagnostics.scores.bootstrap import binomial_interval
+from bayeshyper.diagnostics.scores.score import Score
+
+MAX_POINTS = 200
+"""The ROC curve is kept at about this many points at most."""
+
+CAUGHT = 0.95
+"""The share of the new rows that FPR95 asks to find."""
+
+
+@dataclass(frozen=True, eq=False)
+class Novelty:
+    """How well a score tells new rows from known ones; the new ones are the positives.
+
+    Args:
+        n_known: Rows like those it learned from.
+        n_new: Rows of the other table.
+        auroc: How often a new row scores above a known one; chance is 0.5.
+        fpr95: The share of known rows called new where 95 % of the new ones are found.
+        aupr: The average precision of finding new rows; chance is their share of all rows.
+        false_positive_rate: Of the ROC curve ``(K,)``, rising from 0 to 1; thinned to about 200 points.
+        true_positive_rate: Likewise.
+    """
+
+    n_known: int
+    n_new: int
+    auroc: Score
+    fpr95: Score
+    aupr: Score
+    false_positive_rate: Floats
+    true_positive_rate: Floats
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the scores and the curve as JSON knows them."""
+        return {
+            "n_known": self.n_known,
+            "n_new": self.n_new,
+            **{name: getattr(self, name).to_dict() for name in ("auroc", "fpr95", "aupr")},
+            "false_positive_rate": self.false_positive_rate.tolist(),
+            "true_positive_rate": self.true_positive_rate.tolist(),
+        }
+
+
+def novelty(
+    known_scores: ArrayLike, new_scores: ArrayLike, *, seed: int = 0, n_bootstrap: int = 1000
+) -> Novelty:
+    """Judges a score of strangeness, such as the epistemic uncertainty, by a second table.
+
+    The AUROC's interval is DeLong's on the logit scale; where the tables are apart without exception it is
+    the exact binomial one of as many rows as the smaller table has (Birnbaum and Klose's bound on the
+    variance). FPR95's is the bootstrap's over both tables, and never narrower than the exact binomial one.
+
+    Args:
+        known_scores: ``(M,)``, of rows like those it learned from; higher is stranger.
+        new_scores: ``(N,)``, of the other table.
+        seed: Of the bootstrap.
+        n_bootstrap: How many replicates.
+
+    Raises:
+        DataError: Where a table is empty, or has NaN or infinite scores.
+
+    References:
+        DeLong, DeLong and Clarke-Pearson (1988); Birnbaum and Klose (1957); Hendrycks and Gimpel (2017).
+
+    Example:
+        >>> found = novelty([0.1, 0.2, 0.3, 0.4], [0.35, 0.5, 0.6, 0.7])
+        >>> found.auroc.value, found.fpr95.value
+        (0.9375, 0.25)
+    """
+    known, new = _checks.column("known_scores", known_scores), _checks.column("new_scores", new_scores)
+    is_new = np.repeat([0, 1], [len(known), len(new)])
+    both = np.concatenate([known, new])
+    false, true, _ = roc_curve(is_new, both)
+    prevalence = len(new) / len(both)
+    kept = _thinned(false, true)
+    return Novelty(
+        n_known=len(known),
+        n_new=len(new),
+        auroc=_auroc(known, new),
+        fpr95=_fpr95(known, new, np.random.default_rng(seed), n_bootstrap),
+        aupr=Score(
+            name="aupr",
+            label="AUPR",
+            value=min(float(average_precision_score(is_new, both)), 1.0),  # which rounding may pass
+            unit="share",
+            explanation="Of the rows called new, the share that are, averaged over how many are found; "
+            f"chance alone gives {prevalence:.3g} here.",
+            reason="It depends on how many rows each table has: compare it only on the same two.",
+        ),
+        false_positive_rate=false[kept],
+        true_positive_rate=true[kept],
+    )
+
+
+def _auroc(known: Floats, new: Floats) -> Score:
+    """A pair of equal scores counts half; midranks make that N log N."""
+    m, n = len(known), len(new)
+    ranks = stats.rankdata(np.concatenate([known, new]))
+    # The share of the other table's rows on the right side of each row (DeLong's structural components).
+    of_known = 1.0 - (ranks[:m] - stats.rankdata(known)) / n
+    of_new = (ranks[m:] - stats.rankdata(new)) / m
+    value = float(of_new.mean())
+    about: dict[str, Any] = {
+        "name": "auroc",
+        "label": "AUROC",
+        "value": value,
+        "unit": "share",
+        "explanation": "How often a new row scores as stranger than a known one; 0.5 is chance, 1 is always.",
+    }
+    if value in (0.0, 1.0):
+        fewer = min(m, n)
+        lower, upper = binomial_interval(round(value * fewer), fewer)
+        return Score(**about, lower=lower, upper=upper, method="exact binomial")
+    if m < 2 or n < 2:
+        return Score(**about, reason="A table of one row says nothing about the spread of the AUROC.")
+    error = np.sqrt(of_known.var(ddof=1) / m + of_new.var(ddof=1) / n)
+    reach = stats.norm.isf(0.025) * error / (value * (1.0 - value))
+    lower, upper = special.expit(special.logit(value) + np.array([-reach, reach]))
+    return Score(**about, lower=float(lower), upper=float(upper), method="DeLong")
+
+
+def _fpr95(known: Floats, new: Floats, rng: np.random.Generator, n_bootstrap: int) -> Score:
+    """The threshold is an order statistic of the new scores, the rate a share of the known ones.
+
+    So a bootstrap replicate needs no resampling: the k-th smallest of N draws from the ranks 1 to N is
+    ⌈N·Beta(k, N - k + 1)⌉ in distribution, and the known rows above it are binomial.
+    """
+    m, n = len(known), len(new)
+    least = n - int(np.ceil(CAUGHT * n - 1e-9)) + 1  # the rank, from below, of the threshold
+    ordered, strange = np.sort(new), np.sort(known)
+    hits = m - int(np.searchsorted(strange, ordered[least - 1], side="left"))
+    rank = np.ceil(n * rng.beta(least, n - least + 1, size=n_bootstrap)).astype(np.int64)
+    share = 1.0 - np.searchsorted(strange, ordered[np.clip(rank, 1, n) - 1], side="left") / m
+    low, high = np.quantile(rng.binomial(m, share) / m, [0.025, 0.975])
+    exact = binomial_interval(hits, m)
+    return Score(
+        name="fpr95",
+        label="FPR95",
+        value=hits / m,
+        lower=min(float(low), exact[0]),
+        upper=max(float(high), exact[1]),
+        better="lower",
+        unit="share",
+        explanation="How many known rows are called new where the threshold finds 95 % of the new ones.",
+    )
+
+
+def _thinned(false: Floats, true: Floats) -> Floats:
+    """Which points to keep: evenly along the curve, both ends among them."""
+    length = np.concatenate([[0.0], np.cumsum(np.diff(false) + np.diff(true))])
+    wanted = np.linspace(0.0, length[-1], MAX_POINTS)
+    kept: Floats = np.unique(np.searchsorted(length, wanted - 1e-12).clip(0, len(length) - 1))
+    return kept
