@@ -5,52 +5,34 @@ A report folder holds::
     report.html    the page, one file that opens offline
     report.md      the same in Markdown
     metrics.json   the numbers
-    plots/*.png    the plots
+    plots/         the plots, each as .png and as .svg
 
-``metrics.json`` (format version 1) has these keys; a number that cannot be computed is null, with a
-``reason`` beside it:
-
-- ``format``: ``"bayeshyper-report"``, ``version``: 1, ``title``, ``files``: the names of all files written.
-- ``about``: what the caller said about data, split, seed, versions, recipe and time (text to text).
-- ``model``: the name of the model the report is about.
-- ``evaluation``: ``task``, ``n_rows``, ``seed``, ``n_bootstrap``, ``classes``;
-  ``verdict`` (``status``, ``headline``, ``findings``, ``actions``);
-  ``scores``: name to ``value``, ``lower``, ``upper`` (95 % interval), ``method``, ``better``, ``nominal``,
-  ``unit``, ``label``, ``explanation``, ``reason``. Names: ``log_score``; for regression ``crps``, ``rmse``,
-  ``coverage_50``, ``coverage_80``, ``coverage_90``, ``coverage_95``, ``quantile_calibration_error``,
-  ``sharpness``; for classification ``brier``, ``accuracy``, ``mean_confidence``, ``ece``;
-  ``coverages``: per level ``level``, ``observed``, exact ``lower`` and ``upper``, ``bootstrap_lower`` and
-  ``bootstrap_upper``; ``coverage_curve``, ``pit_histogram``, ``reliability_curve``, ``class_frequencies``,
-  ``confidence_counts``: the curves as lists, null for the other task; ``tests``: what the verdict is based
-  on.
-- ``comparisons``: name of another model to its ``evaluation``, with the ``log_score_difference`` (this model
-  less the other, row by row).
-- ``audit``: the ELBO and the entropy with both bounds and standard errors in nats, or null.
-- ``history``: ``steps``, ``elbo_per_datum``, ``heldout_score`` and so on, or null.
+The keys of ``metrics.json`` are described in ``metrics.schema.json``, a JSON Schema that lies beside this
+module.
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
-import math
 import os
 import shutil
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from bayeshyper.diagnostics import Evaluation, paired_difference
+from bayeshyper.diagnostics import Evaluation
 from bayeshyper.errors import BayeshyperError, DataError
-from bayeshyper.report.page import Contents, render_html, render_markdown
-from bayeshyper.report.png import png
+from bayeshyper.report.contents import Contents
+from bayeshyper.report.drawing.png import png
+from bayeshyper.report.drawing.svg import svg
+from bayeshyper.report.metrics import FORMAT, metrics_json
+from bayeshyper.report.page import render_html, render_markdown
 
 if TYPE_CHECKING:
     from bayeshyper.diagnostics.posterior.audit import Audit
     from bayeshyper.inference import History
-
-FORMAT, VERSION = "bayeshyper-report", 1
 
 
 class ReportExistsError(BayeshyperError, FileExistsError):
@@ -98,7 +80,7 @@ def write_report(
     if target.exists() and not target.is_dir():
         raise ReportExistsError(f"{target} is a file: name a folder for the report.")
     figures = contents.figures
-    plots = [f"plots/{figure.name}.png" for figure in figures]
+    plots = [f"plots/{figure.name}.{kind}" for figure in figures for kind in ("png", "svg")]
     names = ["report.html", "report.md", "metrics.json", *plots]
     taken = [file for file in names if (target / file).exists()]
     if taken and not force:
@@ -109,43 +91,12 @@ def write_report(
     files = {
         "report.html": render_html(contents).encode(),
         "report.md": render_markdown(contents).encode(),
-        "metrics.json": _metrics(contents, names).encode(),
-        **{plot: png(figure) for plot, figure in zip(plots, figures, strict=True)},
+        "metrics.json": metrics_json(contents, names).encode(),
+        **{f"plots/{figure.name}.png": png(figure) for figure in figures},
+        **{f"plots/{figure.name}.svg": svg(figure) for figure in figures},
     }
     _install(target, files)
     return target / "report.html"
-
-
-def _metrics(contents: Contents, files: list[str]) -> str:
-    (name, first), *others = contents.models.items()
-    metrics = {
-        "format": FORMAT,
-        "version": VERSION,
-        "title": contents.title,
-        "files": files,
-        "about": contents.about,
-        "model": name,
-        "evaluation": first.to_dict(),
-        "comparisons": {
-            other: {
-                "evaluation": evaluation.to_dict(),
-                "log_score_difference": paired_difference(first, evaluation).to_dict(),
-            }
-            for other, evaluation in others
-        },
-        "audit": None if contents.audit is None else contents.audit.to_dict(),
-        "history": None if contents.history is None else contents.history.to_dict(),
-    }
-    return json.dumps(_finite(metrics), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-
-
-def _finite(value: Any) -> Any:
-    """Replaces NaN and infinity, which JSON does not know, by null."""
-    if isinstance(value, dict):
-        return {str(key): _finite(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _install(target: Path, files: dict[str, bytes]) -> None:

@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+import re
+from xml.etree import ElementTree
+
 import numpy as np
 import pytest
 
-from bayeshyper.diagnostics import evaluate
+from bayeshyper.diagnostics import Evaluation, evaluate
 from bayeshyper.inference import History
-from bayeshyper.report.evidence import calibration_figures, coverage_figure
-from bayeshyper.report.figures import Bars, Line, nice_ticks, number_axis
-from bayeshyper.report.fitting import audit_figure, training_figures
-from bayeshyper.report.png import png
-from bayeshyper.report.svg import draw
+from bayeshyper.report.drawing.png import png
+from bayeshyper.report.drawing.svg import draw, svg
+from bayeshyper.report.figures.axes import nice_ticks, number_axis
+from bayeshyper.report.figures.coverage import coverage_figure
+from bayeshyper.report.figures.figure import Bars, Figure, Line
+from bayeshyper.report.figures.posterior import audit_figure
+from bayeshyper.report.figures.training import training_figures
+from bayeshyper.report.sections.calibration import calibration_section
 from tests.diagnostics.fakes import ClassPredictive, GaussianPredictive, classification, regression
 from tests.report.examples import audit, history, three_models
+
+
+def calibration_figures(models: dict[str, Evaluation]) -> tuple[Figure, ...]:
+    return calibration_section(models).figures
 
 
 def test_the_curve_drawn_is_the_curve_measured() -> None:
@@ -47,14 +57,15 @@ def test_every_model_has_a_line_and_a_column() -> None:
         {"a": evaluate(ClassPredictive(np.tile([1.0, 0.0], (30, 1)), ["a", "b"]), ["b"] * 30)},
     ],
 )
-def test_extremes_can_be_drawn(models: dict[str, object]) -> None:
-    for figure in calibration_figures(models):  # type: ignore[arg-type]
+def test_extremes_can_be_drawn(models: dict[str, Evaluation]) -> None:
+    for figure in calibration_figures(models):
         drawing = draw(figure)
         for shape in (*drawing.frame, *drawing.content):
             for value in shape.attributes.values():
                 assert "nan" not in str(value)
                 assert "inf" not in str(value)
         assert png(figure).startswith(b"\x89PNG")
+        ElementTree.fromstring(svg(figure))
 
 
 def test_bars_stand_on_the_axis_and_inside_the_plot() -> None:
@@ -105,3 +116,15 @@ def test_ticks_are_round_few_and_inside(low: float, high: float) -> None:
     assert min(ticks) >= low - 1e-9 * abs(high)
     assert max(ticks) <= high + 1e-9 * abs(high)
     assert len({text for _, text in number_axis("", low, high).ticks}) == len(ticks)
+
+
+def test_an_svg_file_stands_alone() -> None:
+    models = {"ours <b>": evaluate(*regression(90)), "theirs & co": evaluate(*regression(90, stated_std=2.0))}
+    for figure in (*calibration_figures(models), audit_figure(audit()), *training_figures(history())):
+        text = svg(figure).decode()
+        root = ElementTree.fromstring(text)
+        said = "".join(root.itertext())
+        assert figure.title in said
+        assert all(label in said for _, _, label in figure.legend)
+        assert "var(" not in text  # not every program knows them
+        assert not re.search(r"@import|url\((?!#)|href", text)

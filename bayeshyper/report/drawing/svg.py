@@ -6,12 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from bayeshyper.report.figures import Band, Bars, Figure, Layer, Line, Numbers, Points, Ranges, Rule
+from bayeshyper.report.drawing.palette import N_SERIES, resolved
+from bayeshyper.report.figures.figure import Band, Bars, Figure, Layer, Line, Numbers, Points, Ranges, Rule
+from bayeshyper.report.templating import render
 
 WIDTH = 480
-N_SERIES = 6
-"""So many series have colours and dashes of their own; the next ones start over."""
-
 _TOP, _RIGHT, _BOTTOM, _LEFT = 30, 16, 46, 50
 _LABELLED_LEFT = 140  # where the ticks are words, and the axis has no label
 
@@ -44,7 +43,7 @@ def draw(figure: Figure) -> Drawing:
     """Turns a figure into shapes in a box 480 wide.
 
     Example:
-        >>> from bayeshyper.report.figures import share_axis
+        >>> from bayeshyper.report.figures.axes import share_axis
         >>> line = Line((0.0, 1.0), (0.0, 1.0))
         >>> drawing = draw(Figure("f", "F", share_axis("x"), share_axis("y"), (line,), "", ""))
         >>> drawing.content[0].attributes["d"]
@@ -155,3 +154,15 @@ def series(number: int) -> str:
         ('s0', 'reference')
     """
     return "reference" if number < 0 else f"s{number % N_SERIES}"
+
+
+def svg(figure: Figure) -> bytes:
+    """Writes a figure as a file of its own, in light colours, with its title and legend.
+
+    Example:
+        >>> from bayeshyper.report.figures.axes import share_axis
+        >>> svg(Figure("f", "F", share_axis("x"), share_axis("y"), (), "", ""))[:4]
+        b'<svg'
+    """
+    style = resolved(render("plot.css"))
+    return render("plot.svg", figure=figure, drawing=draw(figure), series=series, style=style).encode()

@@ -5,22 +5,21 @@ from __future__ import annotations
 import io
 from typing import TYPE_CHECKING
 
-from bayeshyper.report.figures import Band, Bars, Figure, Layer, Line, Points, Ranges, Rule
+from bayeshyper.report.drawing.palette import DASHES, LIGHT, N_SERIES
+from bayeshyper.report.figures.figure import Band, Bars, Figure, Layer, Line, Points, Ranges, Rule
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure as Canvas
 
-COLOURS = ("#0b6b7f", "#b4501e", "#6a4c9c", "#3d7a35", "#a3315f", "#7a6a1d")
-_DASHES = ("-", (0, (6, 2)), (0, (2, 2)), (0, (8, 2, 2, 2)), (0, (1, 1.5)), (0, (10, 3)))
-_INK, _MUTED, _GRID, _BAND = "#1d2430", "#5b6472", "#e4e2dc", "#c9d3d6"
+_INK, _MUTED, _GRID, _BAND = LIGHT["ink"], LIGHT["muted"], LIGHT["rule"], LIGHT["band"]
 
 
 def png(figure: Figure) -> bytes:
     """Draws a figure on white, 6.4 inches wide at 160 dots per inch.
 
     Example:
-        >>> from bayeshyper.report.figures import share_axis
+        >>> from bayeshyper.report.figures.figure import share_axis
         >>> png(Figure("f", "F", share_axis("x"), share_axis("y"), (), "", ""))[1:4]
         b'PNG'
     """
@@ -85,12 +84,11 @@ def _draw(axes: Axes, layer: Layer, depth: float) -> None:
         if layer.series < 0:
             axes.plot(layer.x, layer.y, color=_MUTED, linewidth=1.2, dashes=(4, 3), label=label, zorder=depth)
         else:
-            k = layer.series % len(COLOURS)
             axes.plot(
                 layer.x,
                 layer.y,
-                color=COLOURS[k],
-                linestyle=_DASHES[k],
+                color=_colour(layer.series),
+                linestyle=_dashes(layer.series),
                 linewidth=2.2,
                 label=label,
                 zorder=depth,
@@ -102,7 +100,7 @@ def _draw(axes: Axes, layer: Layer, depth: float) -> None:
             layer.height,
             width,
             align="edge",
-            color=COLOURS[0],
+            color=_colour(0),
             alpha=0.8,
             edgecolor="white",
             label=label,
@@ -118,7 +116,7 @@ def _draw(axes: Axes, layer: Layer, depth: float) -> None:
 
 
 def _draw_points(axes: Axes, layer: Points, depth: float) -> None:
-    colour = COLOURS[layer.series % len(COLOURS)]
+    colour = _colour(layer.series)
     if layer.low:
         axes.hlines(layer.y, layer.low, layer.high, color=colour, linewidth=2, zorder=depth)
     axes.plot(
@@ -131,3 +129,12 @@ def _draw_points(axes: Axes, layer: Points, depth: float) -> None:
         label=layer.label or "_nolegend_",
         zorder=depth,
     )
+
+
+def _colour(series: int) -> str:
+    return LIGHT[f"s{series % N_SERIES}"]
+
+
+def _dashes(series: int) -> str | tuple[int, tuple[float, ...]]:
+    lengths = DASHES[series % N_SERIES]
+    return (0, tuple(length / 2 for length in lengths)) if lengths else "-"

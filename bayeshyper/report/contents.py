@@ -1,0 +1,57 @@
+"""What a report says, before anybody decides how to write it down."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from bayeshyper.diagnostics import Evaluation
+from bayeshyper.report.figures.figure import Figure
+from bayeshyper.report.sections.audit import audit_section
+from bayeshyper.report.sections.calibration import calibration_section
+from bayeshyper.report.sections.section import Section
+from bayeshyper.report.sections.training import training_section
+
+if TYPE_CHECKING:
+    from bayeshyper.diagnostics.posterior.audit import Audit
+    from bayeshyper.inference import History
+
+
+@dataclass(frozen=True)
+class Contents:
+    """Everything that a report says.
+
+    Args:
+        title: The page's heading.
+        models: Name to evaluation; the report is about the first.
+        about: Data, split, seed, versions, recipe and time, as text.
+        audit: The audited ELBO.
+        history: The training curve.
+    """
+
+    title: str
+    models: dict[str, Evaluation]
+    about: dict[str, str]
+    audit: Audit | None = None
+    history: History | None = None
+
+    @property
+    def evaluation(self) -> Evaluation:
+        """Of the model that the report is about: the first one."""
+        return next(iter(self.models.values()))
+
+    @cached_property
+    def sections(self) -> tuple[Section, ...]:
+        """The evidence, in the order of the page; what was not measured has no section."""
+        sections = [calibration_section(self.models)]
+        if self.audit is not None:
+            sections.append(audit_section(self.audit, self.history))
+        if self.history is not None:
+            sections.append(training_section(self.history))
+        return tuple(sections)
+
+    @property
+    def figures(self) -> tuple[Figure, ...]:
+        """All of them, in the order of the page."""
+        return tuple(figure for section in self.sections for figure in section.figures)

@@ -1,0 +1,1 @@
+"""Two renderers of the same figures, SVG and PNG, and the colours that they share."""

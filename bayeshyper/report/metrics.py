@@ -1,0 +1,50 @@
+"""The numbers of a report as JSON; metrics.schema.json, beside this file, says what each key means."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+from bayeshyper.report.contents import Contents
+from bayeshyper.report.sections.comparison import differences
+
+FORMAT, VERSION = "bayeshyper-report", 2
+
+
+def metrics_json(contents: Contents, files: list[str]) -> str:
+    """Writes the numbers of a report; one that cannot be computed is null, with a reason beside it.
+
+    Args:
+        contents: The report.
+        files: The names of all files of the report, this one too.
+    """
+    (name, first), *others = contents.models.items()
+    metrics = {
+        "format": FORMAT,
+        "version": VERSION,
+        "title": contents.title,
+        "files": files,
+        "about": contents.about,
+        "model": name,
+        "evaluation": first.to_dict(),
+        "comparisons": {
+            other: {
+                "evaluation": evaluation.to_dict(),
+                "differences": {score.name: score.to_dict() for score in differences(first, evaluation)},
+            }
+            for other, evaluation in others
+        },
+        "audit": None if contents.audit is None else contents.audit.to_dict(),
+        "history": None if contents.history is None else contents.history.to_dict(),
+    }
+    return json.dumps(_finite(metrics), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _finite(value: Any) -> Any:
+    """Replaces NaN and infinity, which JSON does not know, by null."""
+    if isinstance(value, dict):
+        return {str(key): _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

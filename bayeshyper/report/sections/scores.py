@@ -1,0 +1,107 @@
+"""The scores: of one model with what each means, of several side by side."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from bayeshyper.diagnostics import Evaluation, Score
+from bayeshyper.diagnostics._words import NO_BREAK, number, percent, plural
+from bayeshyper.report.sections.section import Cell, Column, Table
+
+BESIDE_OTHERS = ("coverage_50", "coverage_80", "coverage_95")
+"""Not in the table of several models: the coverage plot has these levels and more."""
+
+
+@dataclass(frozen=True)
+class ScoreLine:
+    """One score of one model: value, interval and meaning as text, and the score for the little drawing."""
+
+    value: str
+    interval: str
+    direction: str
+    score: Score
+
+    @property
+    def track(self) -> bool:
+        """Whether a drawing from 0 to 100 % helps: a share with a nominal value and an interval."""
+        s = self.score
+        return s.unit == "share" and None not in (s.value, s.nominal, s.lower, s.upper)
+
+
+def score_lines(evaluation: Evaluation) -> list[ScoreLine]:
+    """Lays out the scores of one model."""
+    n = evaluation.n_rows
+    return [
+        ScoreLine(value_text(score, n), interval_text(score, n), direction(score), score)
+        for score in evaluation.scores
+    ]
+
+
+def models_table(models: dict[str, Evaluation], tones: dict[str, str]) -> Table:
+    """Lays out the scores of several models: one row per model, with its verdict."""
+    first = next(iter(models.values()))
+    shown = [score for score in first.scores if score.name not in BESIDE_OTHERS]
+    rows = []
+    for name, model in models.items():
+        status = model.verdict.status
+        cells = [Cell(name, order=name), Cell(status.capitalize(), order=status, tone=tones[status])]
+        rows.append((*cells, *(_cell(model[score.name], model.n_rows) for score in shown)))
+    return Table(
+        name="models",
+        caption="Scores of each model, with 95\u00a0% intervals",
+        columns=(
+            Column("Model", numeric=False),
+            Column("Verdict", "on it alone", numeric=False),
+            *(Column(s.label, direction(s), first=_best_first(s)) for s in shown),
+        ),
+        rows=tuple(rows),
+        models=tuple(range(len(models))),
+    )
+
+
+def method_sentence(evaluation: Evaluation) -> str:
+    """Says where the intervals come from."""
+    return (
+        f"Intervals are at 95{NO_BREAK}%: bootstrap over rows "
+        f"({plural(evaluation.n_bootstrap, 'replicate')}, seed {evaluation.seed}), exact binomial for "
+        f"shares. Rows are taken to be independent. The verdict calls at most 5{NO_BREAK}% of calibrated "
+        "models faulty."
+    )
+
+
+def interval_text(score: Score, n_rows: int) -> str:
+    """Writes the interval of a score: "0.12 to 0.49", or why there is none."""
+    if score.value is None or score.lower is None or score.upper is None:
+        return score.reason
+    return f"{_value(score, score.lower, n_rows)} to {_value(score, score.upper, n_rows)}"
+
+
+def value_text(score: Score, n_rows: int) -> str:
+    """Writes the value of a score with the digits that its interval supports."""
+    return "not available" if score.value is None else _value(score, score.value, n_rows)
+
+
+def direction(score: Score) -> str:
+    """Says in what a score is measured, and which way is better."""
+    if score.better == "nominal":
+        return ""
+    unit = "" if score.unit in ("", "share") else score.unit
+    return ", ".join(part for part in (unit, f"{score.better} is better") if part)
+
+
+def _value(score: Score, value: float, n_rows: int) -> str:
+    if score.unit == "share":
+        return percent(value, 1000 if score.better == "lower" else n_rows)
+    spread = 0.0 if score.lower is None or score.upper is None else score.upper - score.lower
+    return number(value, error=spread / 4.0)
+
+
+def _cell(score: Score, n_rows: int) -> Cell:
+    order = score.value
+    if order is not None and score.better == "nominal" and score.nominal is not None:
+        order = abs(order - score.nominal)
+    return Cell(value_text(score, n_rows), interval_text(score, n_rows), order=order)
+
+
+def _best_first(score: Score) -> str:
+    return "descending" if score.better == "higher" else "ascending"
