@@ -17,7 +17,14 @@ from bayeshyper.diagnostics.calibration.decomposition import (
     BrierDecomposition,
     brier_decomposition,
 )
-from bayeshyper.diagnostics.calibration.errors import expected_calibration_error
+from bayeshyper.diagnostics.calibration.errors import (
+    CalibrationError,
+    calibration_errors,
+    class_wise_calibration_error,
+    debiased_calibration_error,
+    expected_calibration_error,
+    maximum_calibration_error,
+)
 from bayeshyper.diagnostics.calibration.frequencies import ClassFrequencies, class_frequencies
 from bayeshyper.diagnostics.calibration.groups import (
     Group,
@@ -33,11 +40,16 @@ from bayeshyper.diagnostics.calibration.reliability import (
     reliability_curve,
     top_label,
 )
+from bayeshyper.diagnostics.calibration.smooth import (
+    smooth_calibration_error,
+    smooth_error_if_calibrated,
+)
 from bayeshyper.diagnostics.calibration.uniformity import Uniformity, uniformity
 
 __all__ = [
     "BrierDecomposition",
     "CORPCurve",
+    "CalibrationError",
     "ClassFrequencies",
     "ConfidenceTest",
     "Coverage",
@@ -48,18 +60,24 @@ __all__ = [
     "ReliabilityCurve",
     "Uniformity",
     "brier_decomposition",
+    "calibration_errors",
     "class_frequencies",
+    "class_wise_calibration_error",
     "confidence_test",
     "corp_curve",
     "coverage_at",
     "coverage_curve",
+    "debiased_calibration_error",
     "expected_calibration_error",
+    "maximum_calibration_error",
     "miscalibration_by_group",
     "pit_coverage",
     "pit_histogram",
     "quantile_calibration_error",
     "randomized_pit",
     "reliability_curve",
+    "smooth_calibration_error",
+    "smooth_error_if_calibrated",
     "top_label",
     "uniformity",
 ]
