@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 __all__ = ["History"]
@@ -42,6 +42,24 @@ class History:
     start: dict[str, float] = field(default_factory=lambda: {"temperature": 1.0, "rows": 0})
     objective: str = "ELBO"
     entropy: str = "linearized"
+
+    def then(self, other: History) -> History:
+        """This record and, after it, that of the same weights trained on.
+
+        Example:
+            >>> History(steps=[5, 10], best_step=10).then(History(steps=[5], best_step=5)).steps
+            [5, 10, 15]
+        """
+        before = self.steps[-1] if self.steps else 0
+        return replace(
+            self,
+            steps=[*self.steps, *(before + step for step in other.steps)],
+            elbo_per_datum=[*self.elbo_per_datum, *other.elbo_per_datum],
+            heldout_score=[*self.heldout_score, *other.heldout_score],
+            best_step=before + other.best_step,
+            stopped_early=other.stopped_early,
+            seconds=self.seconds + other.seconds,
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Plain lists and numbers, for JSON."""
