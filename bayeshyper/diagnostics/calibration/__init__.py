@@ -17,6 +17,10 @@ from bayeshyper.diagnostics.calibration.decomposition import (
     BrierDecomposition,
     brier_decomposition,
 )
+from bayeshyper.diagnostics.calibration.ecdf import (
+    PITDifference,
+    pit_difference,
+)
 from bayeshyper.diagnostics.calibration.errors import (
     CalibrationError,
     calibration_errors,
@@ -56,6 +60,7 @@ __all__ = [
     "CoverageCurve",
     "Group",
     "GroupTable",
+    "PITDifference",
     "PITHistogram",
     "ReliabilityCurve",
     "Uniformity",
@@ -72,6 +77,7 @@ __all__ = [
     "maximum_calibration_error",
     "miscalibration_by_group",
     "pit_coverage",
+    "pit_difference",
     "pit_histogram",
     "quantile_calibration_error",
     "randomized_pit",

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import stats
 
 from bayeshyper.diagnostics._checks import Floats
+from bayeshyper.diagnostics.calibration.bands import LEVELS, uniform_band
 from bayeshyper.diagnostics.calibration.pit import check_pit
 from bayeshyper.diagnostics.scores.bootstrap import binomial_interval
-
-COVERAGE_LEVELS: Floats = np.arange(1, 100) / 100.0
 
 
 def pit_coverage(pit: ArrayLike, level: float) -> float:
@@ -83,26 +80,5 @@ def coverage_curve(pit: ArrayLike) -> CoverageCurve:
         True
     """
     folded = np.sort(np.abs(2.0 * check_pit(pit) - 1.0))
-    observed = np.searchsorted(folded, COVERAGE_LEVELS, side="right") / len(folded)
-    return CoverageCurve(COVERAGE_LEVELS, observed, *_uniform_band(len(folded)))
-
-
-@lru_cache(maxsize=64)
-def _uniform_band(n_rows: int, *, level: float = 0.95, n_simulations: int = 1000) -> tuple[Floats, Floats]:
-    """Bounds the empirical distribution function of n uniform values at all coverage levels at once.
-
-    Säilynoja, Bürkner and Vehtari (2022): the pointwise binomial level is lowered until that share of
-    simulated curves stays inside everywhere. Counts between the levels are multinomial, so a simulation
-    costs the same for any number of rows. Models that are compared have the same rows, hence the cache.
-    """
-    rng = np.random.default_rng(0)
-    between = np.diff(COVERAGE_LEVELS, prepend=0.0, append=1.0)
-    counts = rng.multinomial(n_rows, between / between.sum(), size=n_simulations)[:, :-1].cumsum(axis=1)
-    below = stats.binom.cdf(counts, n_rows, COVERAGE_LEVELS)
-    above = stats.binom.sf(counts - 1, n_rows, COVERAGE_LEVELS)
-    pointwise = float(np.quantile(2.0 * np.minimum(below, above).min(axis=1), 1.0 - level, method="lower"))
-    tail = min(pointwise, 1.0) / 2.0
-    lower = np.asarray(stats.binom.ppf(tail, n_rows, COVERAGE_LEVELS), dtype=np.float64) / n_rows
-    upper = np.asarray(stats.binom.isf(tail, n_rows, COVERAGE_LEVELS), dtype=np.float64) / n_rows
-    lower.flags.writeable = upper.flags.writeable = False
-    return lower, upper
+    observed = np.searchsorted(folded, LEVELS, side="right") / len(folded)
+    return CoverageCurve(LEVELS, observed, *uniform_band(len(folded)))

@@ -19,9 +19,6 @@ from bayeshyper.diagnostics import _checks
 from bayeshyper.diagnostics._checks import Floats, Integers
 from bayeshyper.errors import DataError
 
-QUANTILE_LEVELS: Floats = np.arange(1, 20) / 20.0
-COVERAGE_LEVELS: Floats = np.arange(1, 100) / 100.0
-
 
 def check_pit(pit: ArrayLike) -> Floats:
     """Reads PIT values ``(N,)``, which lie between 0 and 1.
