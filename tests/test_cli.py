@@ -18,6 +18,7 @@ import pytest
 from safetensors.torch import load_file
 from typer.testing import CliRunner
 
+from bayeshyper.baselines import BaselineRegressor
 from bayeshyper.cli import app
 from bayeshyper.estimators import HyperRegressor
 
@@ -164,14 +165,66 @@ def test_a_report_finds_its_target_and_writes_every_file(folder: Path, tmp_path:
     succeed("report", folder / "kind.bayeshyper", folder / "test-kind.parquet", "-o", output, "--force")
 
 
-def test_compare_scores_every_posterior_on_the_same_rows(folder: Path, tmp_path: Path) -> None:
+def test_compare_scores_every_model_on_the_same_rows(folder: Path, tmp_path: Path) -> None:
     output = tmp_path / "comparison"
     said = succeed("compare", folder / "train.csv", "-t", "price", "-o", output, *QUICK)
-    for words in ("96 rows", "24", "hypernetwork", "mean field", "low rank", "nats per row", "CRPS"):
+    others = ["mean field", "low rank", "MAP", "deep ensemble", "MC dropout", "Laplace"]
+    for words in ("96 rows", "24", "hypernetwork", "nats per row", "CRPS", *others):
         assert words in said
+    metrics = json.loads((output / "metrics.json").read_text(encoding="utf-8"))
+    assert metrics["model"] == "hypernetwork"
+    assert metrics["audit"] is not None
+    assert list(metrics["comparisons"]) == others
+    assert metrics["about"]["split"].startswith("24 rows held out")
     page = (output / "report.html").read_text(encoding="utf-8")
-    assert "mean field" in page
-    assert "low rank" in page
+    for label in others:
+        gap = metrics["comparisons"][label]["differences"]["log_score_difference"]
+        assert gap["lower"] <= gap["value"] <= gap["upper"]
+        assert f"hypernetwork over {label}: {gap['value']:+.3f}" in said
+        assert label in page
+
+
+def test_compare_may_have_a_baseline_first(folder: Path, tmp_path: Path) -> None:
+    output = tmp_path / "c"
+    models = ["--model", "laplace", "--model", "map", "--set", "optimizer.steps=20"]
+    said = succeed("compare", folder / "train-kind.parquet", "-t", "kind", "-o", output, *models)
+    assert "Laplace over MAP" in said
+    metrics = json.loads((output / "metrics.json").read_text(encoding="utf-8"))
+    assert metrics["audit"] is None
+    assert metrics["about"]["method"] == "Laplace"
+    assert metrics["about"]["steps"] == "20 (kept: 20)"
+
+
+def test_compare_leaves_out_what_cannot_be_fitted_and_says_why(folder: Path, tmp_path: Path) -> None:
+    output = tmp_path / "c"
+    options = ["--model", "laplace", "--model", "map", "--set", "prior.family=horseshoe"]
+    steps = ["--set", "optimizer.steps=20"]
+    result = run("compare", folder / "train.csv", "-t", "price", "-o", output, *options, *steps)
+    assert result.exit_code == 0
+    assert result.stderr.startswith("Warning: laplace is left out: Got the prior")
+    assert "Laplace over" not in result.stdout
+    about = json.loads((output / "metrics.json").read_text(encoding="utf-8"))["about"]
+    assert about["without laplace"].startswith("Got the prior HorseshoePrior")
+
+
+def test_compare_refuses_where_nothing_can_be_fitted(folder: Path, tmp_path: Path) -> None:
+    options = ["--model", "laplace", "--model", "map", "--set", "target.bayesian=['layers.2.*']"]
+    assert "not Bayesian" in refuse(
+        "compare", folder / "train.csv", "-t", "price", "-o", tmp_path / "c", *options
+    )
+    assert not (tmp_path / "c").exists()
+
+
+@pytest.mark.parametrize(
+    ("models", "said"),
+    [(["map", "maap"], "No model recipe is called maap"), (["map", "map"], "Got --model map twice")],
+)
+def test_compare_reads_the_names_before_it_fits(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, models: list[str], said: str
+) -> None:
+    monkeypatch.setattr(BaselineRegressor, "fit", None)  # would raise a TypeError
+    names = [argument for model in models for argument in ("--model", model)]
+    assert said in refuse("compare", folder / "train.csv", "-t", "price", "-o", tmp_path / "c", *names)
 
 
 def test_compare_takes_the_recipes_one_names(folder: Path, tmp_path: Path) -> None:

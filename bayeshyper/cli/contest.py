@@ -1,15 +1,15 @@
-"""Several posteriors on the same held-out rows: fitted, scored, put in a table and in a report."""
+"""Several models on the same held-out rows: fitted, scored, put in a table and in a report."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bayeshyper.cli.fit import make_estimator
-from bayeshyper.errors import DataError
+from bayeshyper.errors import BayeshyperError, DataError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -17,9 +17,28 @@ if TYPE_CHECKING:
 
     from bayeshyper.diagnostics import Evaluation
 
-__all__ = ["Entry", "Split", "differences", "enter", "hold_out", "standings", "write_contest"]
+__all__ = [
+    "BASELINES",
+    "RECIPES",
+    "Entry",
+    "Split",
+    "check_names",
+    "differences",
+    "enter",
+    "enter_all",
+    "hold_out",
+    "standings",
+    "write_contest",
+]
 
-LABELS = {"mlp": "hypernetwork", "mean-field": "mean field", "low-rank": "low rank"}
+RECIPES = {"mlp": "hypernetwork", "mean-field": "mean field", "low-rank": "low rank"}
+# Those of bayeshyper.inference.baselines, which help need not wait for.
+BASELINES = {
+    "map": "MAP",
+    "deep-ensemble": "deep ensemble",
+    "mc-dropout": "MC dropout",
+    "laplace": "Laplace",
+}
 SHOWN = {
     "regression": {"crps": "CRPS", "rmse": "RMSE", "coverage_90": "In 90 %"},
     "classification": {"brier": "Brier", "accuracy": "Accuracy", "ece": "ECE"},
@@ -38,7 +57,7 @@ class Split(NamedTuple):
 
 @dataclass(frozen=True)
 class Entry:
-    """One posterior, fitted and scored."""
+    """One model, fitted and scored."""
 
     label: str
     fitted: Any
@@ -66,13 +85,61 @@ def hold_out(X: pd.DataFrame, y: pd.Series, task: str, *, fraction: float, seed:
     return Split(task, X, y, X_test, y_test)
 
 
-def enter(model: str, split: Split, **options: Any) -> Entry:
-    """Fit a model recipe to the one part, and score it on the other."""
+def check_names(names: Sequence[str]) -> None:
+    """Read every recipe before the first fit, which may take a while.
+
+    Raises:
+        DataError: A name stands twice.
+        RecipeError: There is no such recipe, or it is wrong.
+    """
+    from bayeshyper.recipes import read_recipe
+
+    for place, name in enumerate(names):
+        if name in names[:place]:
+            raise DataError(f"Got --model {name} twice, expected each model once.")
+        if name not in BASELINES:
+            read_recipe("models", name)
+
+
+def enter(
+    name: str, split: Split, *, inference: str | None = None, settings: Any = None, **options: Any
+) -> Entry:
+    """Fit a model recipe, or a baseline, to the one part, and score it on the other."""
     from bayeshyper.diagnostics import evaluate
 
-    fitted = make_estimator(split.task, model=model, **options).fit(split.X, split.y)
+    options["settings"] = settings
+    if name in BASELINES:
+        from bayeshyper.baselines import BaselineClassifier, BaselineRegressor
+
+        kind = BaselineRegressor if split.task == "regression" else BaselineClassifier
+        estimator: Any = kind(name, random_state=options.pop("seed"), **options)
+    else:
+        estimator = make_estimator(split.task, model=name, inference=inference, **options)
+    fitted = estimator.fit(split.X, split.y)
     evaluation = evaluate(fitted.predictive(split.X_test), split.y_test)
-    return Entry(LABELS.get(model, Path(model).stem), fitted, evaluation)
+    label = {**RECIPES, **BASELINES}.get(name, Path(name).stem)
+    return Entry(label, fitted, evaluation)
+
+
+def enter_all(names: Sequence[str], split: Split, **options: Any) -> tuple[list[Entry], dict[str, str]]:
+    """Enter each; those that cannot be fitted are left out.
+
+    Returns:
+        The entries, and the reason for each name that is left out.
+
+    Raises:
+        BayeshyperError: All of them are; it is the first one's reason.
+    """
+    entries: list[Entry] = []
+    failures: dict[str, BayeshyperError] = {}
+    for name in names:
+        try:
+            entries.append(enter(name, split, **options))
+        except BayeshyperError as error:
+            failures[name] = error
+    if not entries:
+        raise next(iter(failures.values()))
+    return entries, {name: str(error) for name, error in failures.items()}
 
 
 def standings(entries: Sequence[Entry]) -> Table:
@@ -81,7 +148,7 @@ def standings(entries: Sequence[Entry]) -> Table:
     from rich.table import Table
 
     shown = SHOWN[entries[0].evaluation.task]
-    table = Table("Posterior", box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table("Model", box=box.SIMPLE_HEAD, pad_edge=False)
     for heading in ("Log score (95 %)", *shown.values(), "Time"):
         table.add_column(heading, justify="right", no_wrap=True)
     for entry in entries:
@@ -115,18 +182,25 @@ def differences(entries: Sequence[Entry]) -> list[str]:
     return sentences
 
 
-def write_contest(folder: Path, entries: Sequence[Entry], *, title: str) -> None:
-    """The report of the first entry, beside the scores of the others."""
+def write_contest(
+    folder: Path,
+    entries: Sequence[Entry],
+    *,
+    title: str,
+    about: Mapping[str, str] | None = None,
+) -> None:
+    """The report of the first entry, beside the scores of the others; ``about`` is added to what it says."""
+    from bayeshyper.hyper import HyperEstimator
     from bayeshyper.report import write_report
 
     first, *others = entries
     write_report(
         folder,
         first.evaluation,
-        about=first.fitted.about(),
+        about={**first.fitted.about(), **(about or {})},
         name=first.label,
         title=title,
-        audit=first.fitted.audit(),
+        audit=first.fitted.audit() if isinstance(first.fitted, HyperEstimator) else None,
         history=first.fitted.history_,
         comparisons={entry.label: entry.evaluation for entry in others},
     )

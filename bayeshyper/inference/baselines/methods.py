@@ -255,11 +255,11 @@ def _uncertain(model: BayesianModel) -> Tensor:
     return torch.cat([torch.arange(piece.start, piece.start + piece.size) for piece in pieces])
 
 
-def _recipe(*, holdout: float = 0.0, final: float = 0.01, **options: Any) -> Mapping[str, Any]:
+def _recipe(*, holdout: float = 0.0, **options: Any) -> Mapping[str, Any]:
     """What all baselines are trained with, in the words of an inference recipe."""
     return {
         "batch_size": 128,
-        "optimizer": {"learning_rate": 1e-2, "final": final},
+        "optimizer": {"learning_rate": 1e-2},
         "stopping": {"evaluate_every": 20, "patience": 50, "holdout": holdout, "holdout_from": 50},
         **options,
     }
@@ -268,7 +268,7 @@ def _recipe(*, holdout: float = 0.0, final: float = 0.01, **options: Any) -> Map
 BASELINES: Mapping[str, Baseline] = MappingProxyType(
     {
         "map": Baseline("MAP", fit_map, _recipe()),
-        "deep-ensemble": Baseline("deep ensemble", fit_ensemble, _recipe(members=5, holdout=0.1, final=1.0)),
+        "deep-ensemble": Baseline("deep ensemble", fit_ensemble, _recipe(members=5, holdout=0.1)),
         "mc-dropout": Baseline("MC dropout", fit_dropout, _recipe(holdout=0.1)),
         "laplace": Baseline("Laplace", fit_laplace, _recipe()),
     }
