@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
@@ -77,7 +78,7 @@ def _codes(values: pd.Series) -> tuple[Integers, list[str]]:
         present = codes >= 0
         codes[present], labels = _tenths(values[present])
     else:
-        labels = [_level(level) for level in levels]
+        labels = _distinct([_level(level) for level in levels])
     missing = codes < 0
     if missing.any():
         codes[missing] = len(labels)
@@ -117,13 +118,23 @@ def _ranges(low: Floats, high: Floats, dtype: object) -> list[str]:
         widths = np.full(len(low), 10.0) if whole else high - low
         first = [_number(end, width) for end, width in zip(low, widths, strict=True)]
         last = [_number(end, width) for end, width in zip(high, widths, strict=True)]
-    return [a if a == b else f"{a} to {b}" for a, b in zip(first, last, strict=True)]
+    return _distinct([a if a == b else f"{a} to {b}" for a, b in zip(first, last, strict=True)])
 
 
 def _number(value: float, width: float) -> str:
     text = number(value, error=width)
     text = text if text.strip("−0.") else text.lstrip("−")
     return text.replace(",", "") if abs(value) < 10_000 else text  # 2019 is a year more often than a count
+
+
+def _distinct(labels: list[str]) -> list[str]:
+    """Numbers labels that read the same, such as the text "1" and the number 1."""
+    seen: Counter[str] = Counter()
+    numbered = []
+    for label in labels:
+        seen[label] += 1
+        numbered.append(f"{label} ({seen[label]})" if seen[label] > 1 else label)
+    return numbered
 
 
 def _level(level: object) -> str:

@@ -77,6 +77,7 @@ def test_infinite_numbers_have_a_place() -> None:
         (pd.Series(["b", "a"], dtype=pd.CategoricalDtype(["a", "b", "unused"])), ("b", "a")),
         (pd.Series(["1", 1.5, None], dtype=object), ("1", "1.5", "missing")),
         (pd.Series([3, 5], dtype=object), ("3", "5")),
+        (pd.Series([1, "1", "1 "], dtype=object), ("1", "1 (2)", "1 (3)")),
     ],
 )
 def test_levels_of_every_kind(values: pd.Series, labels: tuple[str, ...]) -> None:

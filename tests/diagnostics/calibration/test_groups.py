@@ -103,6 +103,42 @@ def test_sure_predictions_that_fail_are_found_however_sure() -> None:
     assert certain.flagged[0].statistic is None
 
 
+def test_groups_that_only_share_the_bad_rows_name_their_source() -> None:
+    """Old people live in the south, where the model is biased: age is flagged, and explained."""
+    rng = np.random.default_rng(8)
+    age = rng.integers(20, 90, size=5000)
+    south = rng.random(5000) < np.where(age > 60, 0.6, 0.1)
+    rows = pd.DataFrame(
+        {"age": age, "region": np.where(south, "south", "north"), "coin": rng.random(5000) < 0.5}
+    )
+    pit = stats.norm.cdf(rng.normal(size=5000) + np.where(south, 0.8, 0.0))
+    found = miscalibration_by_group(rows, pit=pit)
+    bias = [group for group in found.flagged if group.measure == "position"]
+    assert {group.column for group in bias} == {"age", "region", "coin"}
+    assert [(g.column, g.label) for g in found.sources if g.measure == "position"] == [("region", "south")]
+    assert {group.explained_by for group in bias[1:]} == {"region: south"}
+
+
+def test_two_faults_are_two_sources() -> None:
+    rng = np.random.default_rng(9)
+    rows = pd.DataFrame(
+        {"a": rng.integers(5, size=6000), "b": rng.integers(5, size=6000), "c": np.arange(6000)}
+    )
+    shift = np.where(rows["a"] == 1, 1.0, 0.0) - np.where(rows["b"] == 2, 0.9, 0.0)
+    found = miscalibration_by_group(rows, pit=stats.norm.cdf(rng.normal(size=6000) + shift))
+    wanted = {("a", "1", "too low"), ("b", "2", "too high")}
+    assert {(g.column, g.label, g.fault) for g in found.sources if g.measure == "position"} == wanted
+
+
+def test_a_fault_everywhere_has_no_source_that_explains_the_rest() -> None:
+    rows = table(3000)
+    pit = stats.norm.cdf(np.random.default_rng(10).normal(0.7, 1.0, size=3000))
+    found = miscalibration_by_group(rows, pit=pit)
+    bias = [group for group in found.flagged if group.measure == "position"]
+    assert len(bias) == found.n_tests / 2
+    assert all(not group.explained_by for group in bias)
+
+
 def test_flagged_is_outside_the_band_and_the_rest_inside() -> None:
     checked = 0
     for seed in range(30):
@@ -174,6 +210,12 @@ def test_no_row_too_few_and_no_column_are_no_fault() -> None:
 def test_bad_input_is_named(rows: dict[str, list[int]], evidence: dict[str, list[float]], says: str) -> None:
     with pytest.raises(DataError, match=says):
         miscalibration_by_group(pd.DataFrame(rows), **evidence)  # type: ignore[arg-type]
+
+
+def test_columns_of_one_name_cannot_be_told_apart() -> None:
+    rows = pd.DataFrame(np.zeros((3, 2)), columns=["x", "x"])
+    with pytest.raises(DataError, match="share a name"):
+        miscalibration_by_group(rows, pit=[0.5] * 3)
 
 
 def test_an_array_is_no_table() -> None:

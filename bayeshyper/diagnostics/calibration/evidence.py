@@ -1,0 +1,101 @@
+"""What each row says about calibration, and what the rows of a group say together."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from bayeshyper.diagnostics._checks import Booleans, Floats, Integers
+from bayeshyper.diagnostics.calibration.familywise import share_p_values, uniform_mean_p_values
+from bayeshyper.diagnostics.calibration.grouping import Grouping
+from bayeshyper.diagnostics.calibration.grouptable import Group, Measure
+from bayeshyper.diagnostics.calibration.pit import check_pit
+from bayeshyper.diagnostics.calibration.reliability import check_confidence
+from bayeshyper.errors import DataError
+
+
+class Evidence(NamedTuple):
+    """A measure's stated and observed value in each row, ``(N,)``."""
+
+    measure: Measure
+    stated: Floats
+    observed: Floats
+
+
+def read_evidence(
+    pit: ArrayLike | None, confidence: ArrayLike | None, correct: ArrayLike | None, *, coverage: float
+) -> list[Evidence]:
+    """Reads PIT values, or confidences with their outcomes, as the measures that they give.
+
+    Raises:
+        DataError: Where neither or both are given.
+
+    Example:
+        >>> [seen.measure for seen in read_evidence([0.2, 0.7], None, None, coverage=0.9)]
+        ['position', 'coverage']
+    """
+    if pit is not None and confidence is None and correct is None:
+        values = check_pit(pit)
+        inside = (np.abs(2.0 * values - 1.0) <= coverage).astype(np.float64)
+        return [
+            Evidence("position", np.full(len(values), 0.5), values),
+            Evidence("coverage", np.full(len(values), coverage), inside),
+        ]
+    if pit is None and confidence is not None and correct is not None:
+        return [Evidence("accuracy", *check_confidence(confidence, correct))]
+    raise DataError("Give either pit, or confidence and correct together: one kind of evidence per row.")
+
+
+def measured(column: Grouping, seen: Evidence, *, kept: Booleans | None = None) -> list[Group]:
+    """Returns the groups of a column with what is stated and observed in them, of the rows kept.
+
+    A group that keeps no row is left out.
+
+    Example:
+        >>> halves = Grouping("half", np.array([0, 0, 1, 1]), ("first", "second"))
+        >>> seen = Evidence("accuracy", np.full(4, 0.5), np.array([1.0, 0.0, 1.0, 1.0]))
+        >>> [(group.label, group.observed) for group in measured(halves, seen)]
+        [('first', 0.5), ('second', 1.0)]
+    """
+    if not column.labels:
+        return []
+    rows = column.codes + 1  # the rows of no group are counted in front, and dropped
+    if kept is not None:
+        rows = np.where(kept, rows, 0)
+    counts, stated, observed = (
+        np.bincount(rows, weights, minlength=len(column.labels) + 1)[1:]
+        for weights in (None, seen.stated, seen.observed)
+    )
+    return [
+        Group(column.column, label, seen.measure, int(n), float(said / n), float(happened / n))
+        for label, n, said, happened in zip(column.labels, counts, stated, observed, strict=True)
+        if n
+    ]
+
+
+def as_arrays(groups: list[Group]) -> tuple[Integers, Floats, Floats, Booleans]:
+    """Returns of groups ``(T,)`` the rows, what is stated, what is observed, and whether that is a position.
+
+    Example:
+        >>> as_arrays([Group("a", "b", "position", 9, 0.5, 0.4)])[3].tolist()
+        [True]
+    """
+    return (
+        np.array([group.n_rows for group in groups], dtype=np.int64),
+        np.clip([group.stated for group in groups], 0.0, 1.0),
+        np.array([group.observed for group in groups], dtype=np.float64),
+        np.array([group.measure == "position" for group in groups], dtype=np.bool_),
+    )
+
+
+def chance(groups: list[Group]) -> Floats:
+    """Returns how often chance alone gives a calibrated group what is observed, ``(T,)``, or an upper bound.
+
+    Example:
+        >>> chance([Group("a", "b", "accuracy", 10, 0.5, 1.0)]).tolist()
+        [0.001953125]
+    """
+    n, stated, observed, uniform = as_arrays(groups)
+    return np.where(uniform, uniform_mean_p_values(n, observed), share_p_values(n, stated, observed))
