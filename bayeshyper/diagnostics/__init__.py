@@ -50,7 +50,17 @@ from bayeshyper.diagnostics.decisions import (
     uncertainty_split,
 )
 from bayeshyper.diagnostics.evaluation import Evaluation, Verdict, evaluate, paired_difference
-from bayeshyper.diagnostics.posterior import Audit, audit
+from bayeshyper.diagnostics.posterior import (
+    PSIS,
+    Audit,
+    Collapse,
+    Convergence,
+    audit,
+    collapse,
+    convergence,
+    pareto_khat,
+    psis,
+)
 from bayeshyper.diagnostics.predictives import (
     ClassPredictive,
     NormalPredictive,
@@ -84,6 +94,7 @@ from bayeshyper.diagnostics.scores import (
 )
 
 __all__ = [
+    "PSIS",
     "WIS_LEVELS",
     "Audit",
     "BrierDecomposition",
@@ -91,7 +102,9 @@ __all__ = [
     "CalibrationError",
     "ClassFrequencies",
     "ClassPredictive",
+    "Collapse",
     "ConfidenceTest",
+    "Convergence",
     "Coverage",
     "CoverageCurve",
     "Evaluation",
@@ -122,7 +135,9 @@ __all__ = [
     "calibration_errors",
     "class_frequencies",
     "class_wise_calibration_error",
+    "collapse",
     "confidence_test",
+    "convergence",
     "corp_curve",
     "coverage_at",
     "coverage_curve",
@@ -141,9 +156,11 @@ __all__ = [
     "miscalibration_by_group",
     "novelty",
     "paired_difference",
+    "pareto_khat",
     "pit_coverage",
     "pit_difference",
     "pit_histogram",
+    "psis",
     "quantile_calibration_error",
     "randomized_pit",
     "reliability_curve",

@@ -1,20 +1,17 @@
-"""A fitted model as ArviZ sees it. The one module that knows the two majors of ArviZ apart."""
+"""A fitted model as ArviZ sees it."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
-import arviz
 import numpy as np
 from numpy.typing import NDArray
 
+from bayeshyper.diagnostics.arviz.majors import Groups, from_groups
 from bayeshyper.prediction import PredictiveDistribution, WeightEnsemble
 from bayeshyper.version import __version__
 
 __all__ = ["to_arviz"]
-
-Groups = dict[str, dict[str, NDArray[Any]]]
 
 
 def to_arviz(
@@ -81,18 +78,4 @@ def to_arviz(
     coords, dims = {"row": np.arange(len(observed))}, {"f": ["row"], "y": ["row"]}
     if posterior["f"].ndim == 4:
         dims["f"] = ["row", "output"]
-    return _from_groups(groups, coords, dims, attrs)
-
-
-def _from_groups(
-    groups: Groups,
-    coords: Mapping[str, NDArray[Any]],
-    dims: Mapping[str, list[str]],
-    attrs: Mapping[str, str],
-) -> Any:
-    if int(arviz.__version__.split(".")[0]) >= 1:
-        tree = arviz.from_dict(groups, coords=dict(coords), dims=dict(dims))
-        tree.attrs.update(attrs)
-        return tree
-    options: dict[str, Any] = {**groups, "coords": dict(coords), "dims": dict(dims), "attrs": dict(attrs)}
-    return arviz.from_dict(**options)
+    return from_groups(groups, coords, dims, attrs)

@@ -3,5 +3,18 @@
 from __future__ import annotations
 
 from bayeshyper.diagnostics.posterior.audit import Audit, audit
+from bayeshyper.diagnostics.posterior.collapse import Collapse, collapse
+from bayeshyper.diagnostics.posterior.convergence import Convergence, convergence
+from bayeshyper.diagnostics.posterior.psis import PSIS, pareto_khat, psis
 
-__all__ = ["Audit", "audit"]
+__all__ = [
+    "PSIS",
+    "Audit",
+    "Collapse",
+    "Convergence",
+    "audit",
+    "collapse",
+    "convergence",
+    "pareto_khat",
+    "psis",
+]

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass, replace
-from typing import Any, cast
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from bayeshyper.hypernets import Hypernetwork
+from bayeshyper.diagnostics.posterior.densities import density_source, draw_density, log_likelihood
+from bayeshyper.diagnostics.posterior.psis import MIN_DRAWS, PSIS, pareto_khat
+from bayeshyper.hypernets import Hypernetwork, WeightDraw
 from bayeshyper.inference import LatentChannel, information_bounds
 from bayeshyper.models import BayesianModel, Conditional
 
@@ -36,6 +38,8 @@ class Audit:
         entropy_linearized: As training estimates it.
         n_members: M.
         temperature: The KL weight that the posterior was trained at.
+        psis: Pareto k̂ of p(θ, y)/q(θ) at the audit's own draws, log q exact or linearised; None with fewer
+            than 50 draws, where one of them is not finite, and in files of versions that did not ask.
     """
 
     elbo_lower: float
@@ -52,6 +56,7 @@ class Audit:
     entropy_linearized_error: float
     n_members: int = 1
     temperature: float = 1.0
+    psis: PSIS | None = None
 
     @property
     def flagged(self) -> bool:
@@ -72,12 +77,15 @@ class Audit:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain numbers, for JSON, with the flag."""
-        return {**asdict(self), "flagged": self.flagged}
+        weights = None if self.psis is None else self.psis.to_dict()
+        return {**asdict(self), "psis": weights, "flagged": self.flagged}
 
     @classmethod
     def from_dict(cls, record: dict[str, Any]) -> Audit:
         """The inverse of `to_dict`."""
-        return cls(**{name: value for name, value in record.items() if name != "flagged"})
+        numbers = {name: value for name, value in record.items() if name not in ("flagged", "psis")}
+        weights = record.get("psis")
+        return cls(**numbers, psis=None if weights is None else PSIS.from_dict(weights))
 
 
 @torch.no_grad()
@@ -115,19 +123,22 @@ def audit(
         True
     """
     generator = torch.Generator().manual_seed(seed)
-    parts = [
-        _audit_member(model, hypernetwork.member(index), x, y, draws, inner, generator)
-        for index in range(hypernetwork.members)
-    ]
-    count = len(parts)
+    members = [hypernetwork.member(index) for index in range(hypernetwork.members)]
+    audited = [_audit_member(model, member, x, y, draws, inner, generator) for member in members]
+    parts = [numbers for numbers, _ in audited]
+    ratios = torch.stack([of_member for _, of_member in audited])
     mean: dict[str, Any] = {}
-    for name in asdict(parts[0]):
-        values = [getattr(part, name) for part in parts]
+    for name in parts[0]:
+        values = [part[name] for part in parts]
         if name.endswith("_error"):
-            mean[name] = math.sqrt(sum(value**2 for value in values)) / count
+            mean[name] = math.sqrt(sum(value**2 for value in values)) / len(parts)
         else:
-            mean[name] = sum(values) / count
-    return replace(Audit(**mean), n_members=count, temperature=temperature)
+            mean[name] = sum(values) / len(parts)
+    weights = None
+    if draws >= MIN_DRAWS and bool(ratios.isfinite().all()):
+        khat, ess = zip(*map(pareto_khat, ratios.numpy()), strict=True)
+        weights = PSIS(khat, ess, draws, density_source(members[0], sampled=False))
+    return Audit(**mean, n_members=len(parts), temperature=temperature, psis=weights)
 
 
 def _audit_member(
@@ -138,11 +149,15 @@ def _audit_member(
     draws: int,
     inner: int,
     generator: torch.Generator,
-) -> Audit:
+) -> tuple[dict[str, float], Tensor]:
+    """The numbers of one restart, and its log importance weights ``(draws,)``."""
     scale = member.unit.double() * member.output_noise.double()[0]
     noise_entropy = 0.5 * member.size * math.log(2 * math.pi * math.e) + scale.log().sum().item()
     bounds = information_bounds(LatentChannel.of(member), draws=draws, inner=inner, generator=generator)
-    joint, joint_error = _mean_and_error(_expected_log_joint(model, member, x, y, draws, generator))
+    draw = member.draw(draws, generator=generator)
+    weights = draw.weights[0]
+    likelihood = log_likelihood(model, weights, x, y)
+    joint, joint_error = _mean_and_error(likelihood + _expected_log_prior(model, draw))
     numbers: dict[str, float] = {}
     for name in ("lower", "upper", "linearized"):
         information, error = _mean_and_error(getattr(bounds, name))
@@ -150,23 +165,17 @@ def _audit_member(
         numbers[f"entropy_{name}_error"] = error
         numbers[f"elbo_{name}"] = noise_entropy + information + joint
         numbers[f"elbo_{name}_error"] = math.hypot(error, joint_error)
-    return Audit(**cast("dict[str, Any]", numbers))
+    log_q = draw_density(member, draw, density_source(member, sampled=False))
+    return numbers, likelihood + model.prior().log_prob(weights).double() - log_q
 
 
-def _expected_log_joint(
-    model: BayesianModel, member: Hypernetwork, x: Tensor, y: Tensor, draws: int, generator: torch.Generator
-) -> Tensor:
-    """log p(y | θ) + E_ε[log p(θ)] for draws of θ, ``(draws,)``, in chunks of rows and draws."""
-    made = member.draw(draws, generator=generator, with_jacobian=False)
-    conditional = Conditional(made.mean, made.scale)
-    weights = made.weights[0]
-    weights.conditional = conditional  # type: ignore[attr-defined]
-    total: Tensor = model.prior().log_prob(weights).double()
+def _expected_log_prior(model: BayesianModel, draw: WeightDraw) -> Tensor:
+    """E_ε[log p(θ)] for each draw of z, ``(draws,)``: less noisy than log p at the draws themselves."""
+    weights = draw.weights[0]
+    weights.conditional = Conditional(draw.mean, draw.scale)  # type: ignore[attr-defined]
+    expected: Tensor = model.prior().log_prob(weights).double()
     del weights.conditional  # type: ignore[attr-defined]
-    for rows_x, rows_y in zip(x.split(2048), y.split(2048), strict=True):
-        parts = [model.log_likelihood(part, rows_x, rows_y).double().sum(1) for part in weights.split(64)]
-        total = total + torch.cat(parts)
-    return total
+    return expected
 
 
 def _mean_and_error(values: Tensor) -> tuple[float, float]:

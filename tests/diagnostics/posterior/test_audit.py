@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from bayeshyper.diagnostics import Audit, audit
+from bayeshyper.diagnostics import Audit, audit, psis
 from bayeshyper.hypernets import HypernetworkSettings
 from bayeshyper.inference import (
     ImplicitGuide,
@@ -182,7 +182,7 @@ def test_the_flag_is_in_the_record_and_is_not_taken_from_it() -> None:
     assert Audit.from_dict({**record, "flagged": False}) == result
 
 
-EVEN = Audit(**{f.name: 0.0 for f in fields(Audit)} | {"n_members": 1, "temperature": 1.0})  # type: ignore[arg-type]
+EVEN = Audit(**{f.name: 0.0 for f in fields(Audit)} | {"n_members": 1, "temperature": 1.0, "psis": None})  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -210,5 +210,26 @@ def test_what_is_flagged_is_a_distance_to_the_bounds_beyond_chance(
 
 def test_the_record_survives_json() -> None:
     model, guide, x, y = small_problem(noise_dim=0)
-    result = audit(model, guide.hypernetwork, x, y, draws=8, temperature=0.3)
+    result = audit(model, guide.hypernetwork, x, y, draws=64, temperature=0.3)
+    assert result.psis is not None
     assert Audit.from_dict(json.loads(json.dumps(result.to_dict()))) == result
+
+
+def test_a_record_of_an_earlier_version_has_no_khat() -> None:
+    record = EVEN.to_dict()
+    del record["psis"]
+    assert Audit.from_dict(record) == EVEN
+
+
+def test_the_khat_is_that_of_psis_at_other_draws() -> None:
+    model, guide, x, y = small_problem(members=2)
+    weights = audit(model, guide.hypernetwork, x, y, draws=400, inner=4).psis
+    fresh = psis(model, guide.hypernetwork, x, y, draws=400, source="linearised", seed=1)
+    assert weights is not None
+    assert (weights.source, weights.draws, len(weights.khat)) == ("linearised", 400, 2)
+    assert weights.khat == pytest.approx(fresh.khat, abs=0.5)
+
+
+def test_too_few_draws_have_no_khat() -> None:
+    model, guide, x, y = small_problem()
+    assert audit(model, guide.hypernetwork, x, y, draws=49, inner=4).psis is None
