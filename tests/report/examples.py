@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bayeshyper.diagnostics import Audit, Evaluation, evaluate
+from bayeshyper.diagnostics import PSIS, Audit, Evaluation, evaluate
 from bayeshyper.inference import History
 from bayeshyper.report import write_report
 from tests.diagnostics.fakes import GaussianPredictive, classification, regression
@@ -32,6 +32,7 @@ def audit(*, gap: float = 0.1, n_members: int = 1, temperature: float = 1.0, apa
         entropy_linearized_error=0.1,
         n_members=n_members,
         temperature=temperature,
+        psis=PSIS((0.4, math.inf, 0.9), (31.0, 1.0, 4.2), 256, "linearised"),
     )
 
 
