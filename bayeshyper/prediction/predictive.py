@@ -89,6 +89,11 @@ class PredictiveDistribution:
         """S."""
         return self._rows.n_draws
 
+    @property
+    def bounds(self) -> tuple[float, float]:
+        """The lower and the upper end of what a target can be (regression)."""
+        return self._likelihood.support.lower, self._likelihood.support.upper
+
     def __len__(self) -> int:
         return self.n_rows
 

@@ -1,0 +1,45 @@
+"""The PIT of any prediction of numbers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from bayeshyper.diagnostics import _checks
+from bayeshyper.diagnostics._checks import Floats
+from bayeshyper.diagnostics.calibration.pit import check_pit, randomized_pit
+from bayeshyper.diagnostics.predictives.protocol import Predictive
+
+
+def pit_values(predictive: Predictive, y: ArrayLike, *, seed: int = 0) -> Floats:
+    """Returns the PIT of what happened, ``(N,)``: uniform if the prediction is calibrated.
+
+    Of counts, whose distribution function jumps, and of draws, of which there are only so many, it is
+    randomised.
+
+    Args:
+        predictive: Of numbers.
+        y: What happened, ``(N,)``.
+        seed: Of the randomisation.
+
+    Raises:
+        DataError: Where y or the distribution function is not one finite number per row.
+
+    Example:
+        >>> from bayeshyper.diagnostics import NormalPredictive
+        >>> pit_values(NormalPredictive([0.0, 1.0], 1.0), [0.0, 1.0]).tolist()
+        [0.5, 0.5]
+    """
+    seen = _checks.column("y", y, n_rows=predictive.n_rows)
+
+    def cdf(at: Floats) -> Floats:
+        return _checks.column("cdf", predictive.cdf(at), n_rows=predictive.n_rows)
+
+    own: Any = getattr(predictive, "pit", None)
+    if own is not None:
+        return check_pit(np.asarray(own(seen, seed=seed)))
+    if getattr(predictive, "discrete", False):
+        return randomized_pit(cdf(seen - 1.0), cdf(seen), seed=seed)
+    return check_pit(cdf(seen))
