@@ -37,22 +37,25 @@ def quantile(part: Distribution, level: float, support: Support) -> Array:
         level: Strictly between 0 and 1.
         support: Where they are; the quantile of whole numbers is one.
     """
-    means, spreads = part.mean.numpy(), part.stddev.numpy()
+    means, variances = part.mean.numpy(), part.variance.numpy()
     # Chebyshev: every draw's quantile, and so the mixture's, lies within this many standard deviations.
-    reach = 1.001 / np.sqrt(min(level, 1.0 - level))
-    low = np.maximum((means - reach * spreads).min(0), support.lower)
-    high = np.minimum((means + reach * spreads).max(0), support.upper)
+    reach = 1.001 / np.sqrt(min(level, 1.0 - level)) * np.sqrt(variances)
+    low = np.maximum((means - reach).min(0), support.lower)
+    high = np.minimum((means + reach).max(0), support.upper)
+    start = means.mean(0) + ndtri(level) * np.sqrt(variances.mean(0) + means.var(0))
     search = _discrete_quantile if support.discrete else _continuous_quantile
-    return search(part, level, low, high)
+    return search(part, level, start, low, high)
 
 
-def _continuous_quantile(part: Distribution, level: float, low: Array, high: Array) -> Array:
-    """Newton steps inside a shrinking bracket.
+def _continuous_quantile(part: Distribution, level: float, start: Array, low: Array, high: Array) -> Array:
+    """Newton steps from ``start``, inside a shrinking bracket.
 
     A row stops moving once it has converged, so that its result does not depend on the rows beside it.
     """
     tolerance = 1e-12 * (high - low)
-    value, step = 0.5 * (low + high), high - low
+    # Where a draw has no variance, there is no start.
+    value = np.where((start > low) & (start < high), start, 0.5 * (low + high))
+    step = high - low
     moving = np.ones_like(value, dtype=bool)
     for _ in range(MAX_ROOT_STEPS):
         density = np.exp(part.log_prob(torch.from_numpy(value)).numpy()).mean(0)
@@ -71,11 +74,9 @@ def _continuous_quantile(part: Distribution, level: float, low: Array, high: Arr
     return result
 
 
-def _discrete_quantile(part: Distribution, level: float, low: Array, high: Array) -> Array:
+def _discrete_quantile(part: Distribution, level: float, start: Array, low: Array, high: Array) -> Array:
     """Newton steps over whole numbers, of which ``low`` is always too low and ``high`` never."""
-    low, high = np.floor(low) - 1.0, np.ceil(high)
-    means, within = part.mean.numpy(), part.variance.numpy()
-    value = means.mean(0) + ndtri(level) * np.sqrt(within.mean(0) + means.var(0))
+    value, low, high = start, np.floor(low) - 1.0, np.ceil(high)
     width = high - low
     for step in itertools.count(1):
         value = np.clip(np.ceil(value), low + 1.0, high)
