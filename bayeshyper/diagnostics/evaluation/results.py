@@ -1,23 +1,17 @@
-"""What an evaluation takes and what it gives."""
+"""What an evaluation gives."""
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-import numpy as np
-
-from bayeshyper.diagnostics import _checks
 from bayeshyper.diagnostics._checks import Floats, Integers
 from bayeshyper.diagnostics.calibration.coverage import Coverage, CoverageCurve
 from bayeshyper.diagnostics.calibration.frequencies import ClassFrequencies
 from bayeshyper.diagnostics.calibration.pit import PITHistogram
 from bayeshyper.diagnostics.calibration.reliability import ReliabilityCurve
 from bayeshyper.diagnostics.evaluation.verdict import Verdict
-from bayeshyper.diagnostics.predictives import Predictive
-from bayeshyper.diagnostics.scores.maker import ScoreMaker
 from bayeshyper.diagnostics.scores.score import Score
-from bayeshyper.errors import DataError
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,7 +23,7 @@ class Evaluation:
         n_rows: How many rows were scored.
         scores: In the order in which they are read.
         verdict: What the evidence says.
-        log_prob: The log score of each row ``(N,)``, for paired differences between models.
+        rows: What each row contributes to a score, name to ``(N,)``, for paired differences between models.
         seed: Of the bootstrap and of the draws behind the CRPS.
         n_bootstrap: How many bootstrap replicates.
         classes: The labels as text, for a classifier.
@@ -46,7 +40,7 @@ class Evaluation:
     n_rows: int
     scores: tuple[Score, ...]
     verdict: Verdict
-    log_prob: Floats = field(repr=False)
+    rows: dict[str, Floats] = field(repr=False)
     seed: int = 0
     n_bootstrap: int = 1000
     classes: tuple[str, ...] = ()
@@ -86,42 +80,3 @@ class Evaluation:
             **{name: None if curve is None else curve.to_dict() for name, curve in curves.items()},
             "confidence_counts": None if self.confidence_counts is None else self.confidence_counts.tolist(),
         }
-
-
-def paired_difference(first: Evaluation, second: Evaluation) -> Score:
-    """Returns the mean difference of two models' log scores on the same rows; above 0 the first is better.
-
-    Pairing removes what makes a row hard for both, so the interval is far narrower than the two apart.
-
-    Raises:
-        DataError: Where the two were not scored on the same number of rows, or differ in task.
-
-    Example:
-        >>> verdict = Verdict("undecided", "", (), ())
-        >>> a = Evaluation("regression", 3, (), verdict, np.array([-1.0, -2.0, -3.0]))
-        >>> b = Evaluation("regression", 3, (), verdict, np.array([-2.0, -3.0, -4.0]))
-        >>> paired_difference(a, b).value
-        1.0
-    """
-    if (first.task, first.n_rows) != (second.task, second.n_rows):
-        raise DataError(
-            f"Only evaluations of the same rows can be compared: got {first.n_rows} rows of {first.task} "
-            f"and {second.n_rows} rows of {second.task}."
-        )
-    about: dict[str, Any] = {
-        "name": "log_score_difference",
-        "label": "Log score difference",
-        "unit": "nats per row",
-        "explanation": "Difference of the log scores, row by row; above zero the first model is better.",
-    }
-    if not (np.isfinite(first.log_prob).all() and np.isfinite(second.log_prob).all()):
-        return Score(**about, value=None, reason="A row was called impossible by one of the models.")
-    return ScoreMaker(first.seed, first.n_bootstrap).mean(first.log_prob - second.log_prob, **about)
-
-
-def log_scores(predictive: Predictive, y: Any) -> Floats:
-    """Returns the log score of each row, which may be minus infinity but neither NaN nor plus infinity."""
-    rows = _checks.column("log_prob", predictive.log_prob(y), n_rows=predictive.n_rows, finite=False)
-    if (rows == np.inf).any():
-        raise DataError("log_prob is plus infinity for a row: a density must be finite.")
-    return rows

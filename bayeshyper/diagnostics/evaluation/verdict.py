@@ -28,6 +28,7 @@ Status: TypeAlias = Literal[
     "under-confident",
     "biased",
     "miscalibrated",
+    "wrong in places",
     "undecided",
 ]
 
@@ -67,7 +68,7 @@ class Verdict:
     @property
     def flagged(self) -> bool:
         """Whether a fault was found."""
-        return self.status in ("over-confident", "under-confident", "biased", "miscalibrated")
+        return self.status not in ("calibrated", "nearly calibrated", "undecided")
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the verdict as JSON knows it."""
@@ -126,8 +127,13 @@ def judge_classification(
     test: ConfidenceTest,
     frequencies: ClassFrequencies,
     classes: Sequence[str],
+    *,
+    level: float = LEVEL,
 ) -> Verdict:
-    """Judges class probabilities by the reliability curve, its test, and how often each class happened."""
+    """Judges class probabilities by the reliability curve, its test, and how often each class happened.
+
+    ``level`` is the share of calibrated forecasts that may be called faulty.
+    """
     n = int(curve.counts.sum())
     right = round(float(curve.counts @ curve.accuracy))
     sure = float(curve.counts @ curve.confidence / n)
@@ -143,7 +149,7 @@ def judge_classification(
         findings.append(
             f"Every row is of class {classes[present[0]]}: nothing can be said about rows of other classes."
         )
-    share = LEVEL / 3.0
+    share = level / 3.0
     judged = np.isfinite(frequencies.p_values)
     off = np.flatnonzero(
         judged & (np.nan_to_num(frequencies.p_values, nan=1.0) < share / max(1, judged.sum()))
