@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import asdict
 
 import numpy as np
+import pandas as pd
 from numpy.typing import ArrayLike
 
 from bayeshyper.diagnostics import _checks
 from bayeshyper.diagnostics._words import number, percent
 from bayeshyper.diagnostics.calibration.frequencies import class_frequencies
+from bayeshyper.diagnostics.calibration.groups import miscalibration_by_group
 from bayeshyper.diagnostics.calibration.reliability import (
     bin_edges,
     calibration_gaps,
@@ -18,16 +20,20 @@ from bayeshyper.diagnostics.calibration.reliability import (
     reliability_curve,
     top_label,
 )
-from bayeshyper.diagnostics.evaluation.results import Evaluation, log_scores
-from bayeshyper.diagnostics.evaluation.verdict import judge_classification
+from bayeshyper.diagnostics.evaluation.log_scores import log_scores
+from bayeshyper.diagnostics.evaluation.places import with_places
+from bayeshyper.diagnostics.evaluation.results import Evaluation
+from bayeshyper.diagnostics.evaluation.verdict import LEVEL, judge_classification
 from bayeshyper.diagnostics.predictives import Predictive
 from bayeshyper.diagnostics.scores.classification import brier_per_row
 from bayeshyper.diagnostics.scores.maker import ScoreMaker
 from bayeshyper.errors import DataError
 
 
-def evaluate_classification(predictive: Predictive, y: ArrayLike, make: ScoreMaker) -> Evaluation:
-    """Scores, reliability and verdict."""
+def evaluate_classification(
+    predictive: Predictive, y: ArrayLike, make: ScoreMaker, by: pd.DataFrame | None = None
+) -> Evaluation:
+    """Scores, reliability, groups and verdict."""
     n = predictive.n_rows
     probs = _checks.probabilities(predictive.probs)
     known = np.arange(probs.shape[1]) if predictive.classes is None else predictive.classes
@@ -35,15 +41,21 @@ def evaluate_classification(predictive: Predictive, y: ArrayLike, make: ScoreMak
     if probs.shape != (n, len(labels)):
         raise DataError(f"Probabilities must have shape ({n}, {len(labels)}): got {probs.shape}.")
     index = _checks.class_numbers(y, known, len(labels), n_rows=n)
-    log_prob = log_scores(predictive, y)
+    rows = {"log_score": log_scores(predictive, y), "brier": brier_per_row(probs, index)}
     confidence, correct = top_label(probs, index)
     curve = reliability_curve(confidence, correct)
     edges = bin_edges(confidence, default_bins(n))
     test = confidence_test(curve, seed=make.seed)
+    level = LEVEL if by is None else LEVEL / 2.0  # half of it is the groups'
+    groups = (
+        None
+        if by is None
+        else miscalibration_by_group(by, confidence=confidence, correct=correct, level=level)
+    )
     names = tuple(str(label) for label in labels)
     scores = (
         make.mean(
-            log_prob,
+            rows["log_score"],
             name="log_score",
             label="Log score",
             unit="nats per row",
@@ -51,7 +63,7 @@ def evaluate_classification(predictive: Predictive, y: ArrayLike, make: ScoreMak
             f"{len(labels)} classes scores {number(-float(np.log(len(labels))), error=0.1)}.",
         ),
         make.mean(
-            brier_per_row(probs, index),
+            rows["brier"],
             name="brier",
             label="Brier score",
             better="lower",
@@ -88,15 +100,17 @@ def evaluate_classification(predictive: Predictive, y: ArrayLike, make: ScoreMak
         ),
     )
     frequencies = class_frequencies(probs, index)
+    verdict = judge_classification(curve, test, frequencies, names, level=level)
     return Evaluation(
         task="classification",
         n_rows=n,
         scores=scores,
-        verdict=judge_classification(curve, test, frequencies, names),
-        log_prob=log_prob,
+        verdict=verdict if groups is None else with_places(verdict, groups, "classification"),
+        rows={**rows, "accuracy": correct.astype(np.float64)},
         classes=names,
         reliability=curve,
         frequencies=frequencies,
+        groups=groups,
         confidence_counts=np.histogram(confidence, bins=20, range=(0.0, 1.0))[0].astype(np.int64),
         tests={**asdict(test), "ece_if_calibrated": curve.ece_if_calibrated},
     )

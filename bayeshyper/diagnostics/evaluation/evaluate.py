@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pandas as pd
 from numpy.typing import ArrayLike
 
 from bayeshyper.diagnostics.evaluation.classification import evaluate_classification
@@ -14,15 +15,25 @@ from bayeshyper.diagnostics.scores.maker import ScoreMaker
 from bayeshyper.errors import DataError
 
 
-def evaluate(predictive: Predictive, y: ArrayLike, *, seed: int = 0, n_bootstrap: int = 1000) -> Evaluation:
-    """Scores a prediction against what happened.
+def evaluate(
+    predictive: Predictive,
+    y: ArrayLike,
+    *,
+    by: pd.DataFrame | None = None,
+    seed: int = 0,
+    n_bootstrap: int = 1000,
+) -> Evaluation:
+    """Scores a prediction against what happened, and judges it.
 
     Intervals are at 95 %: bootstrap over rows, except for shares (coverage, accuracy), whose exact binomial
     interval stays honest where the bootstrap collapses to a point. Rows are taken to be independent.
 
     Args:
-        predictive: A `bayeshyper.PredictiveDistribution`, or anything that quacks like it.
+        predictive: A `bayeshyper.PredictiveDistribution`, plain arrays as `SamplePredictive`,
+            `NormalPredictive` or `ClassPredictive`, or anything that quacks like them.
         y: What happened ``(N,)``: numbers, or class labels.
+        by: Columns ``(N, …)`` to look for groups of rows in which it is wrong. They share the verdict's
+            5 % of false alarms with the tests of all rows.
         seed: Of the bootstrap and of the posterior predictive draws behind the CRPS.
         n_bootstrap: How many bootstrap replicates.
 
@@ -38,11 +49,13 @@ def evaluate(predictive: Predictive, y: ArrayLike, *, seed: int = 0, n_bootstrap
     """
     if n_bootstrap < 1:
         raise DataError(f"n_bootstrap must be at least 1: got {n_bootstrap}.")
+    if by is not None and len(by) != predictive.n_rows:
+        raise DataError(f"by has {len(by)} rows, expected {predictive.n_rows}: one for each row predicted.")
     make = ScoreMaker(seed, n_bootstrap)
     if predictive.task == "regression":
-        found = evaluate_regression(predictive, y, make)
+        found = evaluate_regression(predictive, y, make, by)
     elif predictive.task == "classification":
-        found = evaluate_classification(predictive, y, make)
+        found = evaluate_classification(predictive, y, make, by)
     else:
         raise DataError(
             f'A predictive\'s task must be "regression" or "classification": got {predictive.task!r}.'

@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 from dataclasses import asdict, replace
+from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import ArrayLike
 
 from bayeshyper.diagnostics import _checks
 from bayeshyper.diagnostics._checks import Floats
 from bayeshyper.diagnostics._words import percent
 from bayeshyper.diagnostics.calibration.coverage import Coverage, coverage_at, coverage_curve
+from bayeshyper.diagnostics.calibration.groups import miscalibration_by_group
 from bayeshyper.diagnostics.calibration.pit import check_pit, pit_histogram, randomized_pit
 from bayeshyper.diagnostics.calibration.quantiles import below_quantile, gap_if_calibrated, mean_quantile_gap
 from bayeshyper.diagnostics.calibration.uniformity import uniformity
-from bayeshyper.diagnostics.evaluation.results import Evaluation, log_scores
-from bayeshyper.diagnostics.evaluation.verdict import judge_regression
+from bayeshyper.diagnostics.evaluation.log_scores import log_scores
+from bayeshyper.diagnostics.evaluation.places import with_places
+from bayeshyper.diagnostics.evaluation.results import Evaluation
+from bayeshyper.diagnostics.evaluation.verdict import LEVEL, judge_regression
 from bayeshyper.diagnostics.predictives import Predictive
 from bayeshyper.diagnostics.scores.bootstrap import bootstrap_interval
-from bayeshyper.diagnostics.scores.intervals import sharpness
+from bayeshyper.diagnostics.scores.intervals import interval_score_per_row, weighted_interval_score_per_row
 from bayeshyper.diagnostics.scores.maker import ScoreMaker
 from bayeshyper.diagnostics.scores.regression import crps_per_row
 from bayeshyper.diagnostics.scores.score import Score
@@ -27,11 +32,14 @@ from bayeshyper.errors import DataError
 LEVELS = (0.5, 0.8, 0.9, 0.95)
 """The central intervals whose coverage is reported."""
 
+_QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)  # finding a quantile is the dear part: as few as will do
 _MAX_DRAWS, _DRAWS_IN_ALL = 400, 20_000_000  # for each row, and over all rows (160 MB)
 
 
-def evaluate_regression(predictive: Predictive, y: ArrayLike, make: ScoreMaker) -> Evaluation:
-    """Scores, coverage, PIT and verdict."""
+def evaluate_regression(
+    predictive: Predictive, y: ArrayLike, make: ScoreMaker, by: pd.DataFrame | None = None
+) -> Evaluation:
+    """Scores, coverage, PIT, groups and verdict."""
     n = predictive.n_rows
     if np.ndim(predictive.mean) > 1:
         raise DataError(
@@ -39,27 +47,54 @@ def evaluate_regression(predictive: Predictive, y: ArrayLike, make: ScoreMaker) 
             "evaluate(predictive.column(0), y[:, 0]), or report(…, column=0)."
         )
     seen = _checks.column("y", y, n_rows=n)
-    log_prob = log_scores(predictive, seen)
-    mean = _checks.column("mean", predictive.mean, n_rows=n)
+    rows = _rows(predictive, seen, make.seed)
     counts = bool(getattr(predictive, "discrete", False))
     pit = _pit(predictive, seen, make.seed) if counts else check_pit(_cdf(predictive, seen))
+    level = LEVEL if by is None else LEVEL / 2.0  # half of it is the groups'
+    test = uniformity(pit, level=level)
+    groups = None if by is None else miscalibration_by_group(by, pit=pit, level=level)
+    coverages = tuple(_with_bootstrap(coverage_at(pit, stated), pit, make) for stated in LEVELS)
+    verdict = judge_regression(pit, coverages, test, counts=counts)
+    return Evaluation(
+        task="regression",
+        n_rows=n,
+        scores=_scores(rows, pit, coverages, counts, make),
+        verdict=verdict if groups is None else with_places(verdict, groups, "regression"),
+        rows=rows,
+        coverages=coverages,
+        coverage=coverage_curve(pit),
+        pit=pit_histogram(pit),
+        groups=groups,
+        tests={**asdict(test), "quantile_calibration_error_if_calibrated": gap_if_calibrated(n)},
+    )
+
+
+def _rows(predictive: Predictive, seen: Floats, seed: int) -> dict[str, Floats]:
+    """What each row contributes to each score that is a mean, or a function of one."""
+    n = len(seen)
+    density = {"log_score": log_scores(predictive, seen)} if getattr(predictive, "has_density", True) else {}
     n_draws = int(np.clip(_DRAWS_IN_ALL // n, 20, _MAX_DRAWS))
-    crps_rows = crps_per_row(predictive.sample(n_draws, seed=make.seed), seen)
-    ends = np.asarray(predictive.interval(0.9), dtype=np.float64)
-    sharpness(ends)  # checks shape and order
-    test = uniformity(pit)
-    coverages = tuple(_with_bootstrap(coverage_at(pit, level), pit, make) for level in LEVELS)
-    scores = (
-        make.mean(
-            log_prob,
-            name="log_score",
-            label="Log score",
-            unit="nats per row",
-            explanation="How much probability density it gave to what happened; an error of fit and a wrong "
-            "uncertainty both cost.",
+    low, inner_low, median, inner_high, high = _quantiles(predictive).T
+    wide, narrow = np.stack([low, high], axis=1), np.stack([inner_low, inner_high], axis=1)
+    return {
+        **density,
+        "crps": crps_per_row(predictive.sample(n_draws, seed=seed), seen),
+        "interval_score": interval_score_per_row(wide, seen, level=0.9),
+        "weighted_interval_score": weighted_interval_score_per_row(
+            median, np.stack([narrow, wide]), seen, levels=(0.5, 0.9)
         ),
+        "rmse": (_checks.column("mean", predictive.mean, n_rows=n) - seen) ** 2,
+        "sharpness": high - low,
+    }
+
+
+def _scores(
+    rows: dict[str, Floats], pit: Floats, coverages: tuple[Coverage, ...], counts: bool, make: ScoreMaker
+) -> tuple[Score, ...]:
+    return (
+        _log_score(rows, make),
         make.mean(
-            crps_rows,
+            rows["crps"],
             name="crps",
             label="CRPS",
             better="lower",
@@ -67,8 +102,26 @@ def evaluate_regression(predictive: Predictive, y: ArrayLike, make: ScoreMaker) 
             explanation="The distance between the predicted distribution and what happened; for a single "
             "certain guess it is the absolute error.",
         ),
+        make.mean(
+            rows["interval_score"],
+            name="interval_score",
+            label="Interval score",
+            better="lower",
+            unit="units of the target",
+            explanation=f"Width of the {percent(0.9)} interval, and twenty times the distance by which it is "
+            "missed.",
+        ),
+        make.mean(
+            rows["weighted_interval_score"],
+            name="weighted_interval_score",
+            label="Weighted interval score",
+            better="lower",
+            unit="units of the target",
+            explanation=f"The same of the {percent(0.5)} and {percent(0.9)} intervals and the median together: "
+            "a coarse CRPS.",
+        ),
         make.function(
-            (mean - seen) ** 2,
+            rows["rmse"],
             np.sqrt,
             name="rmse",
             label="RMSE",
@@ -86,10 +139,10 @@ def evaluate_regression(predictive: Predictive, y: ArrayLike, make: ScoreMaker) 
             better="lower",
             unit="share",
             explanation="How far, on average, the stated quantiles are from the share of rows below them; "
-            f"chance alone gives about {percent(gap_if_calibrated(n), 1000)} here.",
+            f"chance alone gives about {percent(gap_if_calibrated(len(pit)), 1000)} here.",
         ),
         make.mean(
-            ends[:, 1] - ends[:, 0],
+            rows["sharpness"],
             name="sharpness",
             label="Sharpness",
             better="lower",
@@ -98,17 +151,31 @@ def evaluate_regression(predictive: Predictive, y: ArrayLike, make: ScoreMaker) 
             "one knows more.",
         ),
     )
-    return Evaluation(
-        task="regression",
-        n_rows=n,
-        scores=scores,
-        verdict=judge_regression(pit, coverages, test, counts=counts),
-        log_prob=log_prob,
-        coverages=coverages,
-        coverage=coverage_curve(pit),
-        pit=pit_histogram(pit),
-        tests={**asdict(test), "quantile_calibration_error_if_calibrated": gap_if_calibrated(n)},
-    )
+
+
+def _log_score(rows: dict[str, Floats], make: ScoreMaker) -> Score:
+    about: dict[str, Any] = {
+        "name": "log_score",
+        "label": "Log score",
+        "unit": "nats per row",
+        "explanation": "How much probability density it gave to what happened; an error of fit and a wrong "
+        "uncertainty both cost.",
+    }
+    if "log_score" not in rows:
+        return Score(**about, value=None, reason="These predictions are draws, which have no density.")
+    return make.mean(rows["log_score"], **about)
+
+
+def _quantiles(predictive: Predictive) -> Floats:
+    found = np.asarray(predictive.quantiles(_QUANTILES), dtype=np.float64)
+    if found.shape != (predictive.n_rows, len(_QUANTILES)) or not np.isfinite(found).all():
+        raise DataError(
+            f"Quantiles must have shape ({predictive.n_rows}, {len(_QUANTILES)}) and be finite: got "
+            f"{found.shape} with {int((~np.isfinite(found)).sum())} values that are not."
+        )
+    if (np.diff(found, axis=1) < 0).any():
+        raise DataError("Quantiles must not fall as their level rises: those of a row do.")
+    return found
 
 
 def _cdf(predictive: Predictive, y: Floats) -> Floats:

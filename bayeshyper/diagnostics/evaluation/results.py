@@ -8,6 +8,7 @@ from typing import Any
 from bayeshyper.diagnostics._checks import Floats, Integers
 from bayeshyper.diagnostics.calibration.coverage import Coverage, CoverageCurve
 from bayeshyper.diagnostics.calibration.frequencies import ClassFrequencies
+from bayeshyper.diagnostics.calibration.groups import GroupTable
 from bayeshyper.diagnostics.calibration.pit import PITHistogram
 from bayeshyper.diagnostics.calibration.reliability import ReliabilityCurve
 from bayeshyper.diagnostics.evaluation.verdict import Verdict
@@ -33,6 +34,7 @@ class Evaluation:
         reliability: The reliability curve (classification).
         frequencies: How often each class was predicted, and how often it happened (classification).
         confidence_counts: Rows per confidence bin, 20 equal bins from 0 to 1 (classification).
+        groups: Where it is wrong, of the columns that were given.
         tests: The numbers behind the verdict.
     """
 
@@ -50,6 +52,7 @@ class Evaluation:
     reliability: ReliabilityCurve | None = field(default=None, repr=False)
     frequencies: ClassFrequencies | None = field(default=None, repr=False)
     confidence_counts: Integers | None = field(default=None, repr=False)
+    groups: GroupTable | None = field(default=None, repr=False)
     tests: dict[str, float] = field(default_factory=dict)
 
     def __getitem__(self, name: str) -> Score:
@@ -61,11 +64,12 @@ class Evaluation:
 
     def to_dict(self) -> dict[str, Any]:
         """Returns everything but the rows, as JSON knows it: no NaN, no infinity, no arrays."""
-        curves = {
+        parts = {
             "coverage_curve": self.coverage,
             "pit_histogram": self.pit,
             "reliability_curve": self.reliability,
             "class_frequencies": self.frequencies,
+            "groups": self.groups,
         }
         return {
             "task": self.task,
@@ -77,6 +81,6 @@ class Evaluation:
             "scores": {score.name: score.to_dict() for score in self.scores},
             "coverages": [asdict(coverage) for coverage in self.coverages],
             "tests": self.tests,
-            **{name: None if curve is None else curve.to_dict() for name, curve in curves.items()},
+            **{name: None if part is None else part.to_dict() for name, part in parts.items()},
             "confidence_counts": None if self.confidence_counts is None else self.confidence_counts.tolist(),
         }

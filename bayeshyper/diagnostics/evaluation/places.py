@@ -1,0 +1,68 @@
+"""Where it is wrong: what the groups of rows add to a verdict on all of them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from bayeshyper.diagnostics._words import listing, percent, plural
+from bayeshyper.diagnostics.calibration.groups import Group, GroupTable
+from bayeshyper.diagnostics.evaluation.verdict import SMALL, Verdict
+
+_MOST = 3  # places that are told; the table has them all
+
+_WHAT = {
+    "too low": "the predictions are too low",
+    "too high": "the predictions are too high",
+    "too narrow": "the intervals are too narrow",
+    "too wide": "the intervals are too wide",
+    "over-confident": "it is right less often than it says",
+    "under-confident": "it is right more often than it says",
+}
+
+
+def with_places(verdict: Verdict, table: GroupTable, task: str) -> Verdict:
+    """Adds to a verdict the groups of rows in which the forecast is wrong by more than chance and a little.
+
+    A forecast that is calibrated on the whole is "wrong in places" then; one with a fault on the whole keeps
+    its verdict, and the places where it is worst are told.
+    """
+    wrong = [group for group in table.flagged if abs(group.observed - group.stated) >= SMALL[task]]
+    if not wrong:
+        return verdict
+    findings = tuple(_finding(group) for group in wrong[:_MOST])
+    if len(wrong) > _MOST:
+        findings = (*findings, f"{plural(len(wrong), 'group')} in all are flagged: see where it is wrong.")
+    if verdict.flagged:
+        return replace(verdict, findings=(*verdict.findings, *findings))
+    worst = wrong[0]
+    columns = listing(dict.fromkeys(group.column for group in wrong))
+    return Verdict(
+        "wrong in places",
+        f"Wrong in places: no fault is visible on the whole, but where {place(worst)}, {_WHAT[worst.fault]}.",
+        (*verdict.findings, *findings),
+        (
+            "Do not trust the stated uncertainty for those rows. See whether they differ from the training rows, "
+            f"or were few there; more of them, or a feature that interacts with {columns}, may help.",
+            "Elsewhere, use it as it is.",
+        ),
+    )
+
+
+def place(group: Group) -> str:
+    """Says which rows a group is: "region is north".
+
+    Example:
+        >>> place(Group("region", "north", "coverage", 40, 0.9, 0.8))
+        'region is north'
+    """
+    return f"{group.column} is {group.label}"
+
+
+def _finding(group: Group) -> str:
+    rows = plural(group.n_rows, "row")
+    where = f"Where {place(group)} ({rows}), {_WHAT[group.fault]}"
+    if group.measure == "position":
+        return f"{where}: the truth lies at their {percent(group.observed)} quantile on average, not at the middle."
+    if group.measure == "coverage":
+        return f"{where}: {percent(group.observed, group.n_rows)} lie inside their {percent(group.stated)} interval."
+    return f"{where}: {percent(group.stated, group.n_rows)} sure on average, right in {percent(group.observed, group.n_rows)}."
