@@ -51,7 +51,8 @@ def paired_difference(first: Evaluation, second: Evaluation, score: str = "log_s
     known = {known.name: known for known in first.scores}.get(score)
     label, unit = (known.label, known.unit) if known else (score, "")
     better: Better = known.better if known else "higher"
-    side = {"higher": "above zero the first model is better", "lower": "below zero the first model is better"}
+    sides = {"higher": "above zero the first is better", "lower": "below zero the first is better"}
+    side = sides.get(better, "zero is no difference")
     return score_difference(
         first.rows[score],
         second.rows[score],
@@ -62,5 +63,5 @@ def paired_difference(first: Evaluation, second: Evaluation, score: str = "log_s
         label=f"{label} difference",
         unit=unit,
         better=better,
-        explanation=f"Difference of the two models on the same rows; {side.get(better, 'zero is no difference')}.",
+        explanation=f"The first model less the second, on the same rows; {side}.",
     )

@@ -41,8 +41,8 @@ def with_places(verdict: Verdict, table: GroupTable, task: str) -> Verdict:
         f"Wrong in places: no fault is visible on the whole, but where {place(worst)}, {_WHAT[worst.fault]}.",
         (*verdict.findings, *findings),
         (
-            "Do not trust the stated uncertainty for those rows. See whether they differ from the training rows, "
-            f"or were few there; more of them, or a feature that interacts with {columns}, may help.",
+            "Do not trust the stated uncertainty for those rows. See whether they differ from the training "
+            f"rows, or were few there; more of them, or a feature that interacts with {columns}, may help.",
             "Elsewhere, use it as it is.",
         ),
     )
@@ -61,8 +61,10 @@ def place(group: Group) -> str:
 def _finding(group: Group) -> str:
     rows = plural(group.n_rows, "row")
     where = f"Where {place(group)} ({rows}), {_WHAT[group.fault]}"
+    seen = percent(group.observed, group.n_rows)
     if group.measure == "position":
-        return f"{where}: the truth lies at their {percent(group.observed)} quantile on average, not at the middle."
+        return f"{where}: on average the truth lies at their {seen} quantile, not in the middle."
+    stated = percent(group.stated, group.n_rows)
     if group.measure == "coverage":
-        return f"{where}: {percent(group.observed, group.n_rows)} lie inside their {percent(group.stated)} interval."
-    return f"{where}: {percent(group.stated, group.n_rows)} sure on average, right in {percent(group.observed, group.n_rows)}."
+        return f"{where}: {seen} lie inside their {stated} interval."
+    return f"{where}: {stated} sure on average, right in {seen}."

@@ -117,8 +117,8 @@ def _scores(
             label="Weighted interval score",
             better="lower",
             unit="units of the target",
-            explanation=f"The same of the {percent(0.5)} and {percent(0.9)} intervals and the median together: "
-            "a coarse CRPS.",
+            explanation=f"The same of the {percent(0.5)} and {percent(0.9)} intervals and the median "
+            "together: a coarse CRPS.",
         ),
         make.function(
             rows["rmse"],

@@ -16,6 +16,8 @@ from tests.diagnostics.fakes import ClassPredictive, GaussianPredictive, classif
 REGRESSION = [
     "log_score",
     "crps",
+    "interval_score",
+    "weighted_interval_score",
     "rmse",
     "coverage_50",
     "coverage_80",
@@ -121,7 +123,7 @@ def test_pairing_removes_what_is_hard_for_both() -> None:
     first = evaluate(predictive, y)
     second = evaluate(GaussianPredictive(predictive.mean, np.full(200, 1.3)), y)
     gap = paired_difference(first, second)
-    assert gap.value == pytest.approx(np.mean(first.log_prob - second.log_prob), abs=1e-12)
+    assert gap.value == pytest.approx(np.mean(first.rows["log_score"] - second.rows["log_score"]), abs=1e-12)
     assert gap.lower is not None
     assert gap.upper is not None
     alone = first["log_score"]
@@ -131,6 +133,20 @@ def test_pairing_removes_what_is_hard_for_both() -> None:
     other, labels = classification(200)
     with pytest.raises(DataError, match="same rows"):
         paired_difference(first, evaluate(other, labels))
+    with pytest.raises(DataError, match="log_score, crps, interval_score"):
+        paired_difference(first, second, "brier")
+
+
+@pytest.mark.parametrize("score", ["log_score", "crps", "interval_score", "weighted_interval_score", "rmse"])
+def test_any_score_of_two_models_can_be_paired(score: str) -> None:
+    predictive, y = regression(200)
+    first = evaluate(predictive, y)
+    second = evaluate(GaussianPredictive(predictive.mean + 0.3, predictive.std), y)
+    gap, one, two = paired_difference(first, second, score), first[score], second[score]
+    assert one.value is not None
+    assert two.value is not None
+    assert gap.value == pytest.approx(one.value - two.value, abs=1e-12)
+    assert gap.better == one.better
 
 
 def _broken(**changes: Any) -> GaussianPredictive:
@@ -165,7 +181,9 @@ def _quacks(probs: list[list[float]]) -> Any:
         (_broken(cdf=lambda y: np.full(3, 1.5)), np.zeros(3), "PIT values must lie between 0 and 1"),
         (_broken(sample=lambda n, seed: np.full((n, 3), np.nan)), np.zeros(3), "NaN or infinite"),
         (_broken(sample=lambda n, seed: np.zeros((n, 2))), np.zeros(3), "shape"),
-        (_broken(interval=lambda level: np.zeros((3, 3))), np.zeros(3), "Intervals must have shape"),
+        (_broken(quantiles=lambda levels: np.zeros((3, 3))), np.zeros(3), "Quantiles must have shape"),
+        (_broken(quantiles=lambda levels: np.full((3, 5), np.nan)), np.zeros(3), "15 values that are not"),
+        (_broken(quantiles=lambda levels: -np.tile(levels, (3, 1))), np.zeros(3), "must not fall"),
         (_broken(task="ranking"), np.zeros(3), "ranking"),
         (_quacks([[0.5, 0.6]]), ["a"], "row 0 sums to 1.1"),
         (_quacks([[np.nan, 1.0]]), ["a"], "NaN or infinite"),

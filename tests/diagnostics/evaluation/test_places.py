@@ -1,0 +1,103 @@
+"""Where it is wrong: planted groups are found and named, and a calibrated forecast is rarely accused."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from numpy.typing import NDArray
+from scipy import stats
+
+from bayeshyper.diagnostics import ClassPredictive, NormalPredictive, Verdict, evaluate
+from tests.diagnostics.fakes import classification, regression
+
+MOST = int(stats.binom.ppf(0.975, 200, 0.05))
+"""As in test_verdict: false alarms of 200 tables at 5 %, in 97.5 % of such sets of seeds."""
+
+
+def columns(n: int, seed: int = 0) -> pd.DataFrame:
+    """A category, a number and a switch."""
+    rng = np.random.default_rng([seed, 1])
+    return pd.DataFrame(
+        {
+            "region": rng.choice(["north", "south", "east", "west"], size=n),
+            "age": rng.integers(18, 90, size=n),
+            "urban": rng.random(n) < 0.3,
+        }
+    )
+
+
+def judge(predictive: NormalPredictive | ClassPredictive, y: NDArray, by: pd.DataFrame) -> Verdict:
+    return evaluate(predictive, y, by=by, n_bootstrap=1).verdict
+
+
+@pytest.mark.parametrize("make", [regression, classification])
+def test_calibrated_forecasts_are_rarely_flagged_anywhere(make) -> None:
+    """All rows and all groups together share the 5 %."""
+    flagged = sum(judge(*make(400, seed), columns(400, seed)).flagged for seed in range(200))
+    assert flagged <= min(MOST, 15)
+
+
+def test_a_region_that_is_too_low_is_named() -> None:
+    """The others are too high by as much in all, and the spread is that of all: nothing shows on the whole."""
+    spread = np.sqrt(1.0 + 0.25 * 0.45**2 + 0.75 * 0.15**2)
+    for seed in range(5):
+        predictive, y = regression(1500, seed, stated_std=spread)
+        by = columns(1500, seed)
+        north = (by["region"] == "north").to_numpy()
+        verdict = judge(predictive, y + np.where(north, 0.45, -0.15), by)
+        assert verdict.status == "wrong in places"
+        assert verdict.headline.endswith("where region is north, the predictions are too low.")
+
+
+def test_both_ends_of_a_number_are_found() -> None:
+    for seed in range(5):
+        predictive, y = regression(3000, seed)
+        by = columns(3000, seed)
+        old, young = (by["age"] > 82).to_numpy(), (by["age"] < 25).to_numpy()
+        verdict = judge(predictive, y + 0.5 * old - 0.5 * young, by)
+        assert verdict.status == "wrong in places"
+        assert "where age is" in verdict.headline
+        assert any("the predictions are too low" in finding for finding in verdict.findings)
+        assert any("the predictions are too high" in finding for finding in verdict.findings)
+
+
+def test_an_over_confident_group_is_named() -> None:
+    rng = np.random.default_rng(3)
+    probs = np.column_stack([0.9 * np.ones(2000), 0.1 * np.ones(2000)])
+    by = columns(2000)
+    north = (by["region"] == "north").to_numpy()
+    # Right too seldom in the north and too often elsewhere: 90 % on the whole.
+    right = rng.random(2000) < np.where(north, 0.75, 0.95)
+    verdict = judge(ClassPredictive(probs, ["a", "b"]), np.where(right, "a", "b"), by)
+    assert "region is north" in verdict.headline
+    assert "right less often than it says" in verdict.headline
+
+
+def test_a_fault_on_the_whole_keeps_its_name_and_tells_the_places() -> None:
+    predictive, y = regression(600, stated_std=0.5)
+    verdict = judge(predictive, y, columns(600))
+    assert verdict.status == "over-confident"
+    assert any("Where " in finding for finding in verdict.findings)
+
+
+def test_groups_with_few_rows_are_never_accused() -> None:
+    predictive, y = regression(300)
+    by = pd.DataFrame({"site": ["rare"] * 8 + ["common"] * 292})
+    y[:8] += 20.0
+    found = evaluate(predictive, y, by=by, n_bootstrap=1)
+    assert found.groups is not None
+    rare = [group for group in found.groups.groups if group.label == "rare"]
+    assert rare
+    assert not any(group.flagged for group in rare)
+    assert all("8 rows" in group.note for group in rare)
+
+
+def test_a_difference_that_is_real_but_tiny_accuses_no_group() -> None:
+    predictive, y = regression(400_000, stated_std=0.985)
+    assert not judge(predictive, y, columns(400_000)).flagged
+
+
+def test_columns_must_be_of_the_same_rows() -> None:
+    with pytest.raises(ValueError, match="by has 5 rows, expected 20"):
+        evaluate(*regression(20), by=columns(5))
