@@ -47,6 +47,7 @@ from bayeshyper.diagnostics.decisions import (
     novelty,
     risk_coverage,
     selective_risk,
+    strangeness,
     uncertainty_split,
 )
 from bayeshyper.diagnostics.evaluation import Evaluation, Verdict, evaluate, paired_difference
@@ -197,8 +198,12 @@ __all__ = [
     "score_difference",
     "selective_risk",
     "sharpness",
+<<<<<<< HEAD
     "smooth_calibration_error",
     "smooth_error_if_calibrated",
+=======
+    "strangeness",
+>>>>>>> 6b123ef (An evaluation holds the risk curve, the parts of uncertainty, novelty and the CORP curve)
     "to_arviz",
     "top_label",
     "uncertainty_split",

@@ -12,6 +12,8 @@ from sklearn.metrics import average_precision_score, roc_curve
 
 from bayeshyper.diagnostics import _checks
 from bayeshyper.diagnostics._checks import Floats
+from bayeshyper.diagnostics.decisions.uncertainty import knows_its_parts, uncertainty_split
+from bayeshyper.diagnostics.predictives import Predictive
 from bayeshyper.diagnostics.scores.bootstrap import binomial_interval
 from bayeshyper.diagnostics.scores.score import Score
 
@@ -104,6 +106,24 @@ def novelty(
         false_positive_rate=false[kept],
         true_positive_rate=true[kept],
     )
+
+
+def strangeness(predictive: Predictive) -> Floats:
+    """Returns how strange a prediction finds its rows, ``(N,)``, as `novelty` takes it: higher is stranger.
+
+    Classes: the entropy of their probabilities. Numbers: the epistemic variance, or, where the prediction
+    does not know it, the width of the 90 % interval.
+
+    Example:
+        >>> from bayeshyper.diagnostics import ClassPredictive
+        >>> strangeness(ClassPredictive([[0.5, 0.5], [1.0, 0.0]])).round(3).tolist()
+        [0.693, 0.0]
+    """
+    if predictive.task == "classification":
+        return np.asarray(special.entr(_checks.probabilities(predictive.probs)).sum(axis=1), dtype=np.float64)
+    if knows_its_parts(predictive):
+        return uncertainty_split(predictive).epistemic
+    return np.diff(predictive.interval(0.9), axis=1)[:, 0]
 
 
 def _auroc(known: Floats, new: Floats) -> Score:

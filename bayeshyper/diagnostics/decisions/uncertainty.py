@@ -16,6 +16,11 @@ from bayeshyper.diagnostics.scores.maker import ScoreMaker
 from bayeshyper.diagnostics.scores.score import Score
 from bayeshyper.errors import DataError
 
+_PARTS = {
+    "regression": ("aleatoric", "epistemic"),
+    "classification": ("entropy", "aleatoric_entropy", "mutual_information"),
+}
+
 
 @dataclass(frozen=True, eq=False)
 class UncertaintySplit:
@@ -135,21 +140,28 @@ def uncertainty_split(predictive: Predictive) -> UncertaintySplit:
         >>> uncertainty_split(known).total.tolist()
         [25.0]
     """
-    names = {
-        "regression": ("aleatoric", "epistemic"),
-        "classification": ("entropy", "aleatoric_entropy", "mutual_information"),
-    }[predictive.task]
-    if not all(hasattr(predictive, name) for name in names):
+    if not knows_its_parts(predictive):
         raise DataError(
             f"A {type(predictive).__name__} holds one distribution per row, in which noise and lack of "
             "knowledge cannot be told apart: split the draws' own predictions instead "
             "(UncertaintySplit.from_probabilities or from_moments)."
         )
-    parts = [np.asarray(getattr(predictive, name), dtype=np.float64) for name in names]
+    parts = [np.asarray(getattr(predictive, name), dtype=np.float64) for name in _PARTS[predictive.task]]
     if predictive.task == "classification":
         return UncertaintySplit("nats", *parts)
     aleatoric, epistemic = parts[0] ** 2, parts[1] ** 2
     return UncertaintySplit("variance", aleatoric + epistemic, aleatoric, epistemic)
+
+
+def knows_its_parts(predictive: Predictive) -> bool:
+    """Returns whether a prediction can be split: whether it knows what its weight draws say one by one.
+
+    Example:
+        >>> from bayeshyper.diagnostics import NormalPredictive
+        >>> knows_its_parts(NormalPredictive([0.0], [1.0]))
+        False
+    """
+    return all(hasattr(predictive, name) for name in _PARTS[predictive.task])
 
 
 def _ratio(means: Floats) -> Floats:

@@ -9,7 +9,9 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from bayeshyper.diagnostics import _checks
+from bayeshyper.diagnostics._checks import Floats, Integers
 from bayeshyper.diagnostics._words import number, percent
+from bayeshyper.diagnostics.calibration.corp import CORPCurve, corp_curve
 from bayeshyper.diagnostics.calibration.frequencies import class_frequencies
 from bayeshyper.diagnostics.calibration.groups import miscalibration_by_group
 from bayeshyper.diagnostics.calibration.reliability import (
@@ -110,7 +112,14 @@ def evaluate_classification(
         classes=names,
         reliability=curve,
         frequencies=frequencies,
+        corp=_corp(probs, index, make) if n > 1 else None,
         groups=groups,
         confidence_counts=np.histogram(confidence, bins=20, range=(0.0, 1.0))[0].astype(np.int64),
         tests={**asdict(test), "ece_if_calibrated": curve.ece_if_calibrated},
     )
+
+
+def _corp(probs: Floats, index: Integers, make: ScoreMaker) -> CORPCurve:
+    """The reliability of the second of two classes, or of the likeliest of more."""
+    stated, happened = (probs[:, 1], index == 1) if probs.shape[1] == 2 else top_label(probs, index)
+    return corp_curve(np.minimum(stated, 1.0), happened, n_draws=make.n_bootstrap, seed=make.seed)

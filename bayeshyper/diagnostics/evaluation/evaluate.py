@@ -7,6 +7,13 @@ from dataclasses import replace
 import pandas as pd
 from numpy.typing import ArrayLike
 
+from bayeshyper.diagnostics.decisions import (
+    knows_its_parts,
+    novelty,
+    selective_risk,
+    strangeness,
+    uncertainty_split,
+)
 from bayeshyper.diagnostics.evaluation.classification import evaluate_classification
 from bayeshyper.diagnostics.evaluation.regression import evaluate_regression
 from bayeshyper.diagnostics.evaluation.results import Evaluation
@@ -20,6 +27,7 @@ def evaluate(
     y: ArrayLike,
     *,
     by: pd.DataFrame | None = None,
+    unfamiliar: Predictive | None = None,
     seed: int = 0,
     n_bootstrap: int = 1000,
 ) -> Evaluation:
@@ -34,8 +42,9 @@ def evaluate(
         y: What happened ``(N,)``: numbers, or class labels.
         by: Columns ``(N, …)`` to look for groups of rows in which it is wrong. They share the verdict's
             5 % of false alarms with the tests of all rows.
-        seed: Of the bootstrap and of the posterior predictive draws behind the CRPS.
-        n_bootstrap: How many bootstrap replicates.
+        unfamiliar: The prediction of a second table, whose rows it should be less sure about.
+        seed: Of the bootstrap, of the bands and of the posterior predictive draws behind the CRPS.
+        n_bootstrap: How many replicates of the rows, and of the bands that need simulation.
 
     Raises:
         DataError: Where y or the prediction cannot be scored; the sentence says why.
@@ -60,4 +69,12 @@ def evaluate(
         raise DataError(
             f'A predictive\'s task must be "regression" or "classification": got {predictive.task!r}.'
         )
-    return replace(found, seed=seed, n_bootstrap=n_bootstrap)
+    again: dict[str, int] = {"seed": seed, "n_bootstrap": n_bootstrap}
+    return replace(
+        found,
+        seed=seed,
+        n_bootstrap=n_bootstrap,
+        risk=selective_risk(predictive, y, **again),
+        uncertainty=uncertainty_split(predictive) if knows_its_parts(predictive) else None,
+        novelty=novelty(strangeness(predictive), strangeness(unfamiliar), **again) if unfamiliar else None,
+    )

@@ -6,11 +6,13 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from bayeshyper.diagnostics._checks import Floats, Integers
+from bayeshyper.diagnostics.calibration.corp import CORPCurve
 from bayeshyper.diagnostics.calibration.coverage import Coverage, CoverageCurve
 from bayeshyper.diagnostics.calibration.frequencies import ClassFrequencies
 from bayeshyper.diagnostics.calibration.groups import GroupTable
 from bayeshyper.diagnostics.calibration.pit import PITHistogram
 from bayeshyper.diagnostics.calibration.reliability import ReliabilityCurve
+from bayeshyper.diagnostics.decisions import Novelty, RiskCoverage, UncertaintySplit
 from bayeshyper.diagnostics.evaluation.verdict import Verdict
 from bayeshyper.diagnostics.scores.score import Score
 
@@ -34,7 +36,11 @@ class Evaluation:
         reliability: The reliability curve (classification).
         frequencies: How often each class was predicted, and how often it happened (classification).
         confidence_counts: Rows per confidence bin, 20 equal bins from 0 to 1 (classification).
+        corp: The reliability curve without bins, of the second of two classes or of the likeliest of more.
         groups: Where it is wrong, of the columns that were given.
+        risk: The error that is left where the least certain rows are set aside.
+        uncertainty: What kind of uncertainty it is, where weight draws tell.
+        novelty: How well it tells the rows of a second table from these, where there is one.
         tests: The numbers behind the verdict.
     """
 
@@ -52,7 +58,11 @@ class Evaluation:
     reliability: ReliabilityCurve | None = field(default=None, repr=False)
     frequencies: ClassFrequencies | None = field(default=None, repr=False)
     confidence_counts: Integers | None = field(default=None, repr=False)
+    corp: CORPCurve | None = field(default=None, repr=False)
     groups: GroupTable | None = field(default=None, repr=False)
+    risk: RiskCoverage | None = field(default=None, repr=False)
+    uncertainty: UncertaintySplit | None = field(default=None, repr=False)
+    novelty: Novelty | None = field(default=None, repr=False)
     tests: dict[str, float] = field(default_factory=dict)
 
     def __getitem__(self, name: str) -> Score:
@@ -69,7 +79,11 @@ class Evaluation:
             "pit_histogram": self.pit,
             "reliability_curve": self.reliability,
             "class_frequencies": self.frequencies,
+            "corp": self.corp,
             "groups": self.groups,
+            "risk": self.risk,
+            "uncertainty": self.uncertainty,
+            "novelty": self.novelty,
         }
         return {
             "task": self.task,

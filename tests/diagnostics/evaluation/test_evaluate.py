@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bayeshyper.diagnostics import brier, coverage_at, evaluate, paired_difference, rmse
+from bayeshyper.diagnostics import SamplePredictive, brier, coverage_at, evaluate, paired_difference, rmse
 from bayeshyper.errors import DataError
 from tests.diagnostics.fakes import ClassPredictive, GaussianPredictive, classification, regression
 
@@ -201,3 +201,41 @@ def test_what_cannot_be_scored_is_said_in_one_sentence(predictive: Any, y: Any, 
 def test_a_score_that_is_not_there_is_named() -> None:
     with pytest.raises(KeyError, match="log_score, crps"):
         evaluate(*regression(10))["brier"]
+
+
+def test_draws_alone_get_every_score_but_the_log_score() -> None:
+    predictive, y = regression(150)
+    found = evaluate(SamplePredictive(predictive.sample(2000, seed=1)), y)
+    exact = evaluate(predictive, y)
+    assert found["log_score"].value is None
+    assert "draws, which have no density" in found["log_score"].reason
+    assert "log_score" not in found.rows
+    for name in ("crps", "rmse", "sharpness", "interval_score"):
+        assert found[name].value == pytest.approx(exact[name].value, rel=0.05)
+    json.dumps(found.to_dict(), allow_nan=False)
+
+
+def test_rows_of_a_second_table_are_told_apart() -> None:
+    predictive, y = regression(100)
+    strange = GaussianPredictive(np.zeros(80), np.full(80, 3.0))
+    found = evaluate(predictive, y, unfamiliar=strange).novelty
+    assert found is not None
+    assert found.auroc.value == 1.0
+    same = evaluate(predictive, y, unfamiliar=predictive).novelty
+    assert same is not None
+    assert same.auroc.value == 0.5
+    assert evaluate(predictive, y).novelty is None
+
+
+def test_two_classes_are_drawn_for_the_second_and_more_for_the_likeliest() -> None:
+    two, labels = classification(400, n_classes=2)
+    found = evaluate(two, labels)
+    assert found.corp is not None
+    assert found.corp.probability.min() < 0.1
+    brier_score = found["brier"].value
+    assert found.corp.miscalibration - found.corp.discrimination + found.corp.uncertainty == pytest.approx(
+        brier_score, abs=1e-12
+    )
+    three = evaluate(*classification(400, n_classes=3))
+    assert three.corp is not None
+    assert three.corp.probability.min() >= 1 / 3

@@ -39,7 +39,7 @@ def test_calibrated_forecasts_are_rarely_flagged_anywhere(make) -> None:
 
 
 def test_a_region_that_is_too_low_is_named() -> None:
-    """The others are too high by as much in all, and the spread is that of all: nothing shows on the whole."""
+    """The others are too high by as much in all, and the spread is theirs: nothing shows on the whole."""
     spread = np.sqrt(1.0 + 0.25 * 0.45**2 + 0.75 * 0.15**2)
     for seed in range(5):
         predictive, y = regression(1500, seed, stated_std=spread)
