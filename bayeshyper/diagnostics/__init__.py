@@ -198,12 +198,9 @@ __all__ = [
     "score_difference",
     "selective_risk",
     "sharpness",
-<<<<<<< HEAD
     "smooth_calibration_error",
     "smooth_error_if_calibrated",
-=======
     "strangeness",
->>>>>>> 6b123ef (An evaluation holds the risk curve, the parts of uncertainty, novelty and the CORP curve)
     "to_arviz",
     "top_label",
     "uncertainty_split",
