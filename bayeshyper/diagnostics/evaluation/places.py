@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from bayeshyper.diagnostics._words import listing, percent, plural
-from bayeshyper.diagnostics.calibration.groups import Group, GroupTable
+from bayeshyper.diagnostics.calibration.grouptable import Group, GroupTable
 from bayeshyper.diagnostics.evaluation.verdict import SMALL, Verdict
 
 _MOST = 3  # places that are told; the table has them all
@@ -26,12 +26,15 @@ def with_places(verdict: Verdict, table: GroupTable, task: str) -> Verdict:
     A forecast that is calibrated on the whole is "wrong in places" then; one with a fault on the whole keeps
     its verdict, and the places where it is worst are told.
     """
-    wrong = [group for group in table.flagged if abs(group.observed - group.stated) >= SMALL[task]]
+    wrong = [group for group in table.sources if abs(group.observed - group.stated) >= SMALL[task]]
     if not wrong:
         return verdict
     findings = tuple(_finding(group) for group in wrong[:_MOST])
     if len(wrong) > _MOST:
-        findings = (*findings, f"{plural(len(wrong), 'group')} in all are flagged: see where it is wrong.")
+        findings = (
+            *findings,
+            f"{plural(len(wrong), 'group')} in all are wrong by themselves: see the table of groups.",
+        )
     if verdict.flagged:
         return replace(verdict, findings=(*verdict.findings, *findings))
     worst = wrong[0]

@@ -13,6 +13,7 @@ from bayeshyper.diagnostics import _checks
 from bayeshyper.diagnostics._checks import Floats
 from bayeshyper.diagnostics._words import percent
 from bayeshyper.diagnostics.calibration.coverage import Coverage, coverage_at, coverage_curve
+from bayeshyper.diagnostics.calibration.ecdf import pit_difference
 from bayeshyper.diagnostics.calibration.groups import miscalibration_by_group
 from bayeshyper.diagnostics.calibration.pit import check_pit, pit_histogram, randomized_pit
 from bayeshyper.diagnostics.calibration.quantiles import below_quantile, gap_if_calibrated, mean_quantile_gap
@@ -64,6 +65,7 @@ def evaluate_regression(
         coverages=coverages,
         coverage=coverage_curve(pit),
         pit=pit_histogram(pit),
+        pit_difference=pit_difference(pit),
         groups=groups,
         tests={**asdict(test), "quantile_calibration_error_if_calibrated": gap_if_calibrated(n)},
     )

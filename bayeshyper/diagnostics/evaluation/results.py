@@ -8,8 +8,9 @@ from typing import Any
 from bayeshyper.diagnostics._checks import Floats, Integers
 from bayeshyper.diagnostics.calibration.corp import CORPCurve
 from bayeshyper.diagnostics.calibration.coverage import Coverage, CoverageCurve
+from bayeshyper.diagnostics.calibration.ecdf import PITDifference
 from bayeshyper.diagnostics.calibration.frequencies import ClassFrequencies
-from bayeshyper.diagnostics.calibration.groups import GroupTable
+from bayeshyper.diagnostics.calibration.grouptable import GroupTable
 from bayeshyper.diagnostics.calibration.pit import PITHistogram
 from bayeshyper.diagnostics.calibration.reliability import ReliabilityCurve
 from bayeshyper.diagnostics.decisions import Novelty, RiskCoverage, UncertaintySplit
@@ -36,6 +37,7 @@ class Evaluation:
         reliability: The reliability curve (classification).
         frequencies: How often each class was predicted, and how often it happened (classification).
         confidence_counts: Rows per confidence bin, 20 equal bins from 0 to 1 (classification).
+        pit_difference: The PIT without bins, less what it is if calibrated (regression).
         corp: The reliability curve without bins, of the second of two classes or of the likeliest of more.
         groups: Where it is wrong, of the columns that were given.
         risk: The error that is left where the least certain rows are set aside.
@@ -58,6 +60,7 @@ class Evaluation:
     reliability: ReliabilityCurve | None = field(default=None, repr=False)
     frequencies: ClassFrequencies | None = field(default=None, repr=False)
     confidence_counts: Integers | None = field(default=None, repr=False)
+    pit_difference: PITDifference | None = field(default=None, repr=False)
     corp: CORPCurve | None = field(default=None, repr=False)
     groups: GroupTable | None = field(default=None, repr=False)
     risk: RiskCoverage | None = field(default=None, repr=False)
@@ -79,6 +82,7 @@ class Evaluation:
             "pit_histogram": self.pit,
             "reliability_curve": self.reliability,
             "class_frequencies": self.frequencies,
+            "pit_difference": self.pit_difference,
             "corp": self.corp,
             "groups": self.groups,
             "risk": self.risk,
