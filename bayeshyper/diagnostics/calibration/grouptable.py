@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal, TypeAlias
 
 Measure: TypeAlias = Literal["position", "coverage", "accuracy"]
@@ -85,4 +85,4 @@ class GroupTable:
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the table as JSON knows it."""
-        return asdict(self) | {"groups": [asdict(group) for group in self.groups]}
+        return asdict(replace(self, groups=())) | {"groups": [asdict(group) for group in self.groups]}
