@@ -21,6 +21,7 @@ from bayeshyper.diagnostics import Audit, evaluate, to_arviz
 from bayeshyper.inference import History
 from bayeshyper.models import BayesianModel, TargetFacts
 from bayeshyper.prediction import PredictiveDistribution, WeightEnsemble
+from bayeshyper.threads import seeded
 from bayeshyper.version import __version__
 
 __all__ = ["Array", "Recipe", "TableEstimator"]
@@ -120,10 +121,14 @@ class TableEstimator(BaseEstimator):
 
         It uses weights drawn once at the end of the fit, in float64: a row always gets the same answer.
         """
+        inputs = self._inputs(X)
+        return PredictiveDistribution(self._model64, self._draws, inputs, **self._units())
+
+    def _inputs(self, X: Any) -> Tensor:
+        """The rows as the network sees them, ``(N, F)`` in float64."""
         check_is_fitted(self)
         table = validate_data(self, as_features(X), reset=False, skip_check_array=True)
-        inputs = torch.from_numpy(self.encoder_.transform(table))
-        return PredictiveDistribution(self._model64, self._draws, inputs, **self._units())
+        return torch.from_numpy(self.encoder_.transform(table))
 
     def log_prob(self, X: Any, y: ArrayLike) -> Array:
         """Log predictive density of each row's target (or log probability of its label), ``(N,)``.
@@ -175,12 +180,33 @@ class TableEstimator(BaseEstimator):
             force=force,
         )
 
-    def to_arviz(self, X: Any, y: ArrayLike, *, var_names: tuple[str, ...] = (), seed: int = 0) -> Any:
-        """The posterior as ArviZ takes it, see `bayeshyper.diagnostics.to_arviz`; restarts are the chains."""
-        predictive = self.predictive(X)
-        ensemble = WeightEnsemble(self._draws, self._model.spec, self._model.target)
+    def to_arviz(
+        self,
+        X: Any,
+        y: ArrayLike,
+        *,
+        var_names: tuple[str, ...] = (),
+        prior_draws: int = 0,
+        seed: int = 0,
+    ) -> Any:
+        """The posterior as ArviZ takes it, see `bayeshyper.diagnostics.to_arviz`; restarts are the chains.
+
+        With ``prior_draws`` the groups ``prior`` and ``prior_predictive`` hold as many draws of the prior.
+        """
+        inputs, prior = self._inputs(X), None
+        if prior_draws:
+            with seeded(seed):
+                weights = self._model64.prior().sample(torch.Size((prior_draws,)))
+            prior = PredictiveDistribution(self._model64, weights, inputs, **self._units())
         return to_arviz(
-            predictive, np.asarray(y), ensemble, chains=self._chains, var_names=var_names, seed=seed
+            PredictiveDistribution(self._model64, self._draws, inputs, **self._units()),
+            np.asarray(y),
+            WeightEnsemble(self._draws, self._model.spec, self._model.target),
+            chains=self._chains,
+            var_names=var_names,
+            prior=prior,
+            inputs=inputs.numpy(),
+            seed=seed,
         )
 
     def about(self) -> dict[str, str]:

@@ -21,12 +21,15 @@ def to_arviz(
     *,
     chains: int = 1,
     var_names: tuple[str, ...] = (),
+    prior: PredictiveDistribution | None = None,
+    inputs: NDArray[Any] | None = None,
     seed: int = 0,
 ) -> Any:
     """Gather a posterior's draws into what ``arviz.loo``, ``arviz.plot_ppc`` and the others take.
 
     Groups: ``posterior`` (the network's function at each row as ``"f"``, the likelihood's latents, and the
-    weight tensors asked for), ``posterior_predictive``, ``log_likelihood``, ``observed_data``. The restarts
+    weight tensors asked for), ``posterior_predictive``, ``log_likelihood``, ``observed_data``, and where they
+    are given ``constant_data`` (``"x"``), ``prior`` (``"f"``) and ``prior_predictive``. The restarts
     are the chains; with one of them there is one chain. Draws within a chain are independent, so that
     effective sample sizes only say so, and R̂ compares the restarts.
 
@@ -36,7 +39,9 @@ def to_arviz(
         ensemble: Its weight draws, members one after the other.
         chains: M, which divides the number of draws.
         var_names: Names of weight tensors to include; they can be large.
-        seed: Of the posterior predictive draws.
+        prior: The predictive distribution of the same rows on weights drawn from the prior.
+        inputs: The rows as the network sees them, ``(N, F)``.
+        seed: Of the predictive draws.
 
     Returns:
         ``arviz.InferenceData`` with ArviZ below 1.0, ``xarray.DataTree`` from 1.0 on.
@@ -57,25 +62,34 @@ def to_arviz(
     posterior = {"f": by_chain(predictive.functions())}
     for name in (*latents, *var_names):
         posterior[name] = by_chain(ensemble[name].cpu().numpy())
-    observed = np.asarray(y)
-    if predictive.task == "classification":
-        observed = predictive.encode(y)
-    drawn = predictive.sample(draws, seed=seed)
-    if predictive.task == "classification":
-        drawn = np.stack([predictive.encode(row) for row in drawn])
+    observed = predictive.encode(y) if predictive.task == "classification" else np.asarray(y)
     groups: Groups = {
         "posterior": posterior,
-        "posterior_predictive": {"y": by_chain(drawn)},
+        "posterior_predictive": {"y": by_chain(_targets(predictive, draws, seed))},
         "log_likelihood": {"y": by_chain(predictive.log_likelihood(y))},
         "observed_data": {"y": observed},
     }
+    if inputs is not None:
+        groups["constant_data"] = {"x": inputs}
+    if prior is not None:
+        groups["prior"] = {"f": prior.functions()[None]}
+        groups["prior_predictive"] = {"y": _targets(prior, prior.n_draws, seed)[None]}
     attrs = {
         "inference_library": "bayeshyper",
         "inference_library_version": __version__,
         "sample_kind": "variational",
+        "task": predictive.task,
         "note": "chains are independent restarts; draws within a chain are independent",
     }
-    coords, dims = {"row": np.arange(len(observed))}, {"f": ["row"], "y": ["row"]}
+    coords, dims = {"row": np.arange(len(observed))}, {"f": ["row"], "y": ["row"], "x": ["row", "input"]}
     if posterior["f"].ndim == 4:
         dims["f"] = ["row", "output"]
     return from_groups(groups, coords, dims, attrs)
+
+
+def _targets(predictive: PredictiveDistribution, n: int, seed: int) -> NDArray[Any]:
+    """n drawn targets of every row, ``(n, N)`` or ``(n, N, K)``; classes as their indices."""
+    drawn = predictive.sample(n, seed=seed)
+    if predictive.task == "classification":
+        return np.stack([predictive.encode(row) for row in drawn])
+    return drawn
