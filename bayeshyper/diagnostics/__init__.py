@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bayeshyper.diagnostics.arviz import to_arviz
+from bayeshyper.diagnostics.arviz import PredictiveCheck, compare, loo, loo_pit, ppc, to_arviz
 from bayeshyper.diagnostics.calibration import (
     BrierDecomposition,
     CalibrationError,
@@ -137,6 +137,7 @@ __all__ = [
     "PITDifference",
     "PITHistogram",
     "Predictive",
+    "PredictiveCheck",
     "QuantileRecalibration",
     "ReliabilityCurve",
     "RepairComparison",
@@ -163,6 +164,7 @@ __all__ = [
     "class_frequencies",
     "class_wise_calibration_error",
     "collapse",
+    "compare",
     "confidence_test",
     "convergence",
     "corp_curve",
@@ -180,6 +182,8 @@ __all__ = [
     "interval_score",
     "interval_score_per_row",
     "log_score",
+    "loo",
+    "loo_pit",
     "maximum_calibration_error",
     "miscalibration_by_group",
     "novelty",
@@ -189,6 +193,7 @@ __all__ = [
     "pit_difference",
     "pit_histogram",
     "pit_values",
+    "ppc",
     "psis",
     "quantile_calibration_error",
     "randomized_pit",

@@ -135,7 +135,7 @@ def test_arviz_works_with_it(regressor: Any) -> None:
 def test_pit_values_and_intervals_come_out_of_arviz(regressor: Any) -> None:
     model, x, y = regressor
     data = model.to_arviz(x, y)
-    interval = np.asarray(arviz.hdi(group(data, "posterior_predictive", "y"), 0.9))
+    interval = np.asarray(arviz.hdi(data, 0.9, group="posterior_predictive")["y"])
     assert interval.shape == (40, 2)
     assert ((interval[:, 0] < y) & (y < interval[:, 1])).mean() > 0.7
 
