@@ -54,6 +54,16 @@ EXPECTED = {
         r"-5\.[4-6]\d+ nats",
         r"to the bit: True",
     ],
+    "repair": [
+        r"as it was +-[34]\.\d+ +\d\d\.\d% +\d\.\d%",
+        r"temperature scaling +-0\.\d+ ",
+        r"improves the log score by [34]\.\d+ nats",
+        r"before: Over-confident",
+        r"after:  Calibrated",
+        r"hold the digit in 9[2-8]\.\d%",
+        r"trees say +hold +[5-7]\d%",
+        r"conformal quantiles +hold +(8[5-9]|9\d)%",
+    ],
     "weight_ensemble": [
         r"50 draws of 1,601 weights",
         r"layers\.0\.weight +\(50, 50, 30\)",

@@ -32,7 +32,7 @@ def credible_sets(probs: ArrayLike, level: float) -> Booleans:
     """
     central_levels(level)
     stated = _checks.probabilities(probs)
-    return np.asarray(_mass_up_to(stated) - stated < level - _SLACK)
+    return np.asarray(_mass_below(stated) + stated > 1.0 - level + _SLACK)
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,9 +41,9 @@ class ConformalSets:
 
     Args:
         scores: How far off the prediction was on other rows, ``(n,)``.
-        kind: "threshold" (LAC): a label's score is 1 - its probability, which gives the smallest sets on
+        kind: "threshold" (LAC): a label's score is less its probability, which gives the smallest sets on
             average, and may leave some empty; those get the likeliest label. "adaptive" (APS): its score is
-            the probability of it and all likelier labels, which gives larger sets where a row is hard.
+            less the probability of all less likely labels, which gives larger sets where a row is hard.
 
     References:
         Sadinle, Lei and Wasserman (2019); Romano, Sesia and Candès (2020), without randomisation.
@@ -80,7 +80,7 @@ class ConformalSets:
         """
         most = conformal_quantile(self.scores, level)
         stated = _checks.probabilities(probs)
-        inside = _scores(stated, self.kind) <= most + _SLACK
+        inside = _scores(stated, self.kind) <= most
         inside[np.arange(len(stated)), stated.argmax(axis=1)] = True
         return inside
 
@@ -113,17 +113,19 @@ class ConformalClasses(ClassPredictive):
 
 
 def _scores(probs: Floats, kind: Kind) -> Floats:
-    """How strange each label would be, ``(N, C)``."""
+    """How strange each label would be, ``(N, C)``: 1 less than in the papers, to keep the digits near 1."""
     if kind == "threshold":
-        return 1.0 - probs
+        return -probs
     if kind == "adaptive":
-        return _mass_up_to(probs)
+        return -_mass_below(probs)
     raise DataError(f'kind must be "threshold" or "adaptive": got {kind!r}.')
 
 
-def _mass_up_to(probs: Floats) -> Floats:
-    """The probability of each label and of all likelier ones, ``(N, C)``."""
-    order = np.argsort(-probs, axis=1, kind="stable")
+def _mass_below(probs: Floats) -> Floats:
+    """The probability of all less likely labels than each, ``(N, C)``."""
+    order = np.argsort(probs, axis=1, kind="stable")
+    below = np.zeros_like(probs)
+    below[:, 1:] = np.cumsum(np.take_along_axis(probs, order, axis=1)[:, :-1], axis=1)
     mass = np.empty_like(probs)
-    np.put_along_axis(mass, order, np.cumsum(np.take_along_axis(probs, order, axis=1), axis=1), axis=1)
+    np.put_along_axis(mass, order, below, axis=1)
     return mass

@@ -106,7 +106,14 @@ def test_isotonic_calibration_is_scikit_learns() -> None:
     found = IsotonicCalibration.fit(predictive, y)(predictive).probs
     inner = ((expected > 0.02) & (expected < 0.98)).all(axis=1)
     assert inner.mean() > 0.3
-    np.testing.assert_allclose(found[inner], expected[inner], atol=2e-3)
+    np.testing.assert_allclose(found[inner], expected[inner], atol=1e-10)
+
+
+def test_what_always_happened_is_no_more_certain_than_laplace() -> None:
+    predictive, _ = classification(98, 8, n_classes=2)
+    likeliest = predictive.classes[predictive.probs.argmax(axis=1)]
+    repaired = IsotonicCalibration.fit(predictive, likeliest)(predictive).probs
+    np.testing.assert_allclose(np.unique(repaired.round(12)), [0.01, 0.99], atol=1e-12)
 
 
 def test_isotonic_calibration_makes_the_rows_it_learned_from_calibrated() -> None:

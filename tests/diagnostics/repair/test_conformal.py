@@ -105,6 +105,14 @@ def test_the_sets_hold_their_level_over_tables(kind: Any) -> None:
     assert np.mean(believed) < 0.85
 
 
+def test_probabilities_that_round_to_one_still_have_an_order() -> None:
+    """Adaptive scores near 1 differ in the 30th digit: the sets need not hold every label."""
+    probs = np.array([[1.0 - 1e-9, 1e-9, 0.0]] * 90 + [[1.0, 1e-30, 1e-40]] * 10)
+    stated = ClassPredictive(probs)
+    fitted = ConformalSets.fit(stated, [0] * 90 + [1] * 10, kind="adaptive")
+    assert fitted(stated).sets(0.95)[[0, -1]].tolist() == [[True, False, False], [True, True, False]]
+
+
 def test_higher_levels_hold_more() -> None:
     intervals = ConformalQuantiles.fit(STATED, HAPPENED)(OTHER)
     widths = [np.diff(intervals.interval(level), axis=1).min() for level in (0.5, 0.7, 0.9, 0.98)]
