@@ -24,9 +24,11 @@ MAX_KNOTS, ROWS_PER_KNOT = 19, 50
 CLOSEST = 1e-15
 """Levels nearer to 0 or 1 than this cannot be told apart from them."""
 
-POOL = 1_000
-"""Draws whose ranks stand in for the distribution function where draws or a mean are asked for."""
+POOL, LEAST_POOL = 1_000, 200
+"""Draws whose ranks stand in for the distribution function where draws or a mean are asked for; of over
+200,000 rows fewer."""
 
+_DRAWS_IN_ALL = 200_000_000
 _CHUNK = 4_000_000  # draws held together: 32 MB
 
 
@@ -111,7 +113,8 @@ class QuantileRecalibration:
 class RecalibratedPredictive(WrappedNumbers):
     """A prediction whose quantile levels are replaced.
 
-    Draws, the mean and the standard deviation come from 1000 or more draws for each row and their ranks:
+    Draws, the mean and the standard deviation come from 1000 draws for each row (of many rows 200, and five
+    times as many as are asked for, if that is more) and their ranks:
     beyond the outermost of them nothing is drawn. A draw's rows do not belong together.
 
     Args:
@@ -160,7 +163,7 @@ class RecalibratedPredictive(WrappedNumbers):
         """n draws, ``(n, N)``, independent from row to row."""
         rng = np.random.default_rng(seed)
         drawn = np.empty((n, self.n_rows))
-        for part, pool in self._pools(max(POOL, 5 * n), seed):
+        for part, pool in self._pools(max(self._pool, 5 * n), seed):
             levels = self.recalibration.backward(rng.random((n, pool.shape[1])))
             place = np.clip(levels * (len(pool) + 1) - 1.0, 0.0, len(pool) - 1.0)
             low = np.ceil(place).astype(np.int64) if self.discrete else place.astype(np.int64)
@@ -175,13 +178,17 @@ class RecalibratedPredictive(WrappedNumbers):
 
     @cached_property
     def _moments(self) -> tuple[Floats, Floats]:
-        weights = np.diff(self.recalibration.forward(np.arange(POOL + 1.0) / POOL))
+        weights = np.diff(self.recalibration.forward(np.arange(self._pool + 1.0) / self._pool))
         mean, std = np.empty(self.n_rows), np.empty(self.n_rows)
-        for part, pool in self._pools(POOL, 0):
+        for part, pool in self._pools(self._pool, 0):
             centre = weights @ pool
             mean[part] = self.base.mean[part] + centre - pool.mean(axis=0)
             std[part] = np.sqrt(weights @ (pool - centre) ** 2)
         return mean, std
+
+    @property
+    def _pool(self) -> int:
+        return int(np.clip(_DRAWS_IN_ALL // max(self.n_rows, 1), LEAST_POOL, POOL))
 
     def _pools(self, size: int, seed: int) -> Any:
         """Sorted draws of the base for chunks of rows, ``(size, rows)``."""
