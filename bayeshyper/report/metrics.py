@@ -19,6 +19,7 @@ def metrics_json(contents: Contents, files: list[str]) -> str:
         contents: The report.
         files: The names of all files of the report, this one too.
     """
+    checks = {name: getattr(contents, name) for name in ("audit", "convergence", "collapse", "history")}
     (name, first), *others = contents.models.items()
     metrics = {
         "format": FORMAT,
@@ -35,8 +36,7 @@ def metrics_json(contents: Contents, files: list[str]) -> str:
             }
             for other, evaluation in others
         },
-        "audit": None if contents.audit is None else contents.audit.to_dict(),
-        "history": None if contents.history is None else contents.history.to_dict(),
+        **{name: None if check is None else check.to_dict() for name, check in checks.items()},
     }
     return json.dumps(_finite(metrics), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 

@@ -24,6 +24,7 @@ TONES = {
     "over-confident": "bad",
     "biased": "bad",
     "miscalibrated": "bad",
+    "wrong in places": "bad",
 }
 """The colour and the sign of each verdict; the word is always there too."""
 

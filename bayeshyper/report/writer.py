@@ -32,6 +32,8 @@ from bayeshyper.report.page import render_html, render_markdown
 
 if TYPE_CHECKING:
     from bayeshyper.diagnostics.posterior.audit import Audit
+    from bayeshyper.diagnostics.posterior.collapse import Collapse
+    from bayeshyper.diagnostics.posterior.convergence import Convergence
     from bayeshyper.inference import History
 
 
@@ -46,6 +48,8 @@ def write_report(
     about: Mapping[str, str] | None = None,
     audit: Audit | None = None,
     history: History | None = None,
+    convergence: Convergence | None = None,
+    collapse: Collapse | None = None,
     comparisons: Mapping[str, Evaluation] | None = None,
     name: str = "this model",
     title: str = "Can its uncertainty be trusted?",
@@ -60,8 +64,10 @@ def write_report(
         folder: Made if it is missing.
         evaluation: From `bayeshyper.diagnostics.evaluate`.
         about: What to say about data, split, seed, versions, recipe and time, in this order.
-        audit: The audited ELBO.
+        audit: The audited ELBO, with Pareto k̂.
         history: The training curve.
+        convergence: R̂ and ESS across the restarts, on function values.
+        collapse: What the noise does to the weights.
         comparisons: Other models evaluated on the same rows; the scores get a column for each.
         name: What to call this model beside them.
         title: The page's heading.
@@ -75,7 +81,9 @@ def write_report(
     others = dict(comparisons or {})
     if name in others:
         raise DataError(f"Two models are called {name!r}: give this one another name.")
-    contents = Contents(title, {name: evaluation, **others}, dict(about or {}), audit, history)
+    contents = Contents(
+        title, {name: evaluation, **others}, dict(about or {}), audit, history, convergence, collapse
+    )
     target = Path(folder)
     if target.exists() and not target.is_dir():
         raise ReportExistsError(f"{target} is a file: name a folder for the report.")

@@ -14,16 +14,20 @@ from typing import Any
 import pytest
 
 from tests.report.browser import CHROMIUM, Browser
-from tests.report.examples import write_all
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium is installed")
 PICTURES = Path(os.environ.get("BAYESHYPER_SCREENSHOTS", Path(__file__).parents[1] / "artefacts"))
-PAGES = ("calibrated", "compared", "over-confident", "classes", "classes-compared", "one-row")
-
-
-@pytest.fixture(scope="module")
-def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    return write_all(tmp_path_factory.mktemp("reports"))
+PAGES = (
+    "calibrated",
+    "compared",
+    "over-confident",
+    "everything",
+    "classes",
+    "two-classes",
+    "classes-compared",
+    "seven",
+    "one-row",
+)
 
 
 @pytest.fixture(scope="module")
@@ -150,7 +154,7 @@ def test_models_can_be_hidden_but_not_from_paper(browser: Browser, pages: dict[s
     assert browser.run(parts) == [True, True, True]
     browser.click(".choice [data-model='1'] button")
     assert browser.run(parts) == [False, False, False]
-    assert browser.run(pressed) == ["false", "false"]
+    assert set(browser.run(pressed)) == {"false"}
     browser.call("Emulation.setEmulatedMedia", media="print")
     assert browser.run(parts) == [True, True, True]
     browser.call("Emulation.setEmulatedMedia", media="")

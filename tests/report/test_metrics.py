@@ -11,14 +11,12 @@ import pytest
 from jsonschema import Draft202012Validator
 
 import bayeshyper.report
-from tests.report.examples import write_all
 
 SCHEMA = json.loads(Path(bayeshyper.report.__file__).with_name("metrics.schema.json").read_text("utf-8"))
 
 
 @pytest.fixture(scope="module")
-def metrics(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
-    pages = write_all(tmp_path_factory.mktemp("reports"))
+def metrics(pages: dict[str, Path]) -> dict[str, dict[str, Any]]:
     return {
         name: json.loads(page.with_name("metrics.json").read_text("utf-8")) for name, page in pages.items()
     }

@@ -32,7 +32,7 @@ def test_all_files_are_there(tmp_path: Path, evaluation: Any) -> None:
     )
     folder = page.parent
     assert page == tmp_path / "new" / "report" / "report.html"
-    drawn = ("coverage", "pit", "audit", "training", "heldout")
+    drawn = ("coverage", "pit", "pit-difference", "risk", "audit", "training", "heldout")
     plots = {f"plots/{name}.{kind}" for name in drawn for kind in ("png", "svg")}
     assert names(folder) == {"report.html", "report.md", "metrics.json", *plots}
     for plot in plots:

@@ -19,7 +19,7 @@ def png(figure: Figure) -> bytes:
     """Draws a figure on white, 6.4 inches wide at 160 dots per inch.
 
     Example:
-        >>> from bayeshyper.report.figures.figure import share_axis
+        >>> from bayeshyper.report.figures.axes import share_axis
         >>> png(Figure("f", "F", share_axis("x"), share_axis("y"), (), "", ""))[1:4]
         b'PNG'
     """

@@ -16,7 +16,9 @@ def share_axis(label: str, low: float = 0.0, high: float = 1.0) -> Axis:
     """
     ticks = nice_ticks(low, high)
     decimals = 0 if len(ticks) < 2 or 100.0 * (ticks[1] - ticks[0]) > 0.99 else 1
-    return Axis(label, low, high, tuple((t, f"{100.0 * t:.{decimals}f}%") for t in ticks))
+    return Axis(
+        label, low, high, tuple((t, f"{100.0 * t:.{decimals}f}%".replace("-", "\u2212")) for t in ticks)
+    )
 
 
 def number_axis(label: str, low: float, high: float, about: int = 5) -> Axis:

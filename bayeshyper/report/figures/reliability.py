@@ -10,35 +10,17 @@ import numpy as np
 from bayeshyper.diagnostics import Evaluation
 from bayeshyper.diagnostics._words import percent, plural
 from bayeshyper.report.figures.axes import number_axis, share_axis
-from bayeshyper.report.figures.figure import REFERENCE, Bars, Figure, Line, Points, Ranges, Rule
+from bayeshyper.report.figures.figure import REFERENCE, Bars, Figure, Line, Ranges, Rule
+from bayeshyper.report.figures.models import model_lines
 
 
 def reliability_figure(models: dict[str, Evaluation]) -> Figure:
     """Draws how often the model is right against how sure it says it is."""
-    names = list(models)
-    curves = [model.reliability for model in models.values() if model.reliability is not None]
-    first, alone = curves[0], len(models) == 1
-    low = min([float(curve.confidence.min()) for curve in curves] + [float(first.accuracy.min())])
+    curves = {name: model.reliability for name, model in models.items() if model.reliability is not None}
+    first = next(iter(curves.values()))
+    low = min([float(curve.confidence.min()) for curve in curves.values()] + [float(first.accuracy.min())])
     low = math.floor(10.0 * min(low, float(first.lower.min()), 0.9)) / 10.0
     outside = int(((first.accuracy < first.lower) | (first.accuracy > first.upper)).sum())
-    lines = [
-        Line(curve.confidence.tolist(), curve.accuracy.tolist(), k, "Observed" if alone else names[k])
-        for k, curve in enumerate(curves)
-    ]
-    points = [
-        Points(
-            curve.confidence.tolist(),
-            curve.accuracy.tolist(),
-            [
-                f"{'' if alone else f'{names[k]}: '}{percent(c)} sure on average, right in {percent(a)} of "
-                f"{plural(int(rows), 'row')}"
-                for c, a, rows in zip(curve.confidence, curve.accuracy, curve.counts, strict=True)
-            ],
-            series=k,
-            faint=k > 0,
-        )
-        for k, curve in enumerate(curves)
-    ]
     bars = plural(len(first.counts), "group")
     return Figure(
         name="reliability",
@@ -53,8 +35,16 @@ def reliability_figure(models: dict[str, Evaluation]) -> Figure:
                 f"Where all groups of {percent(0.95)} of calibrated models lie",
             ),
             Line((low, 1.0), (low, 1.0), REFERENCE, "Calibrated"),
-            *lines[::-1],
-            *points[::-1],
+            *model_lines(
+                {name: (curve.confidence, curve.accuracy) for name, curve in curves.items()},
+                "Observed",
+                lambda name, i: (
+                    f"{percent(curves[name].confidence[i])} sure on average, right in "
+                    f"{percent(curves[name].accuracy[i])} of {plural(int(curves[name].counts[i]), 'row')}"
+                ),
+                marks=lambda x: list(range(len(x))),
+                dots=True,
+            ),
         ),
         caption="Each dot is a group of rows with similar confidence. Below the diagonal it is "
         "over-confident: right less often than it says. A dot on its grey stroke may be there by chance.",
@@ -67,7 +57,7 @@ def reliability_figure(models: dict[str, Evaluation]) -> Figure:
                 first.confidence, first.accuracy, first.lower, first.upper, first.counts, strict=True
             )
         ),
-        models=not alone,
+        models=len(curves) > 1,
     )
 
 

@@ -2,28 +2,35 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from bayeshyper.diagnostics import Evaluation, Score, paired_difference
-from bayeshyper.diagnostics._words import number
-from bayeshyper.report.sections.scores import direction, interval_text, value_text
+from bayeshyper.diagnostics._words import listing
+from bayeshyper.report.sections.scores import ALONE, score_cell, score_column
 from bayeshyper.report.sections.section import Cell, Column, Table
+
+_NOT_HERE = (*ALONE, "sharpness")  # which of two is sharper does not say which is better
 
 
 def differences(first: Evaluation, other: Evaluation) -> list[Score]:
-    """Returns the paired differences of two models' scores."""
-    return [paired_difference(first, other)]
+    """Returns the paired differences of all scores that both models have for each row."""
+    return [paired_difference(first, other, name) for name in first.rows if name in other.rows]
 
 
 def differences_table(models: dict[str, Evaluation]) -> Table:
     """Lays out the paired differences: one row per other model, and whether they are more than chance."""
     (name, first), *others = models.items()
-    lines = {other: differences(first, evaluation) for other, evaluation in others}
+    lines = {
+        other: [score for score in differences(first, evaluation) if not score.name.startswith(_NOT_HERE)]
+        for other, evaluation in others
+    }
     columns = next(iter(lines.values()))
     return Table(
         name="differences",
         caption=f"{name} less each other model, row by row, with 95\u00a0% intervals",
         columns=(
             Column("Against", numeric=False),
-            *(Column(score.label, direction(score), first=_best_first(score)) for score in columns),
+            *(score_column(score) for score in columns),
         ),
         rows=tuple(
             (Cell(other, order=other), *(_cell(score, first.n_rows) for score in line))
@@ -34,43 +41,39 @@ def differences_table(models: dict[str, Evaluation]) -> Table:
 
 
 def comparison_sentences(models: dict[str, Evaluation]) -> tuple[str, ...]:
-    """Compares the first model with each of the others, and tells what is wrong with those."""
-    (_, first), *others = models.items()
-    sentences = []
-    for name, other in others:
-        said = _sentence(name, paired_difference(first, other))
-        fault = f" Its own verdict: {other.verdict.headline}" if other.verdict.flagged else ""
-        sentences.append(said + fault)
-    return tuple(sentences)
+    """Says which of the other models the first one beats by log score, and which beat it."""
+    (name, first), *others = models.items()
+    sides: dict[str, list[str]] = {"better": [], "worse": [], "unclear": []}
+    missing = []
+    for other, evaluation in others:
+        difference = paired_difference(first, evaluation)
+        word, _ = winner(difference)
+        if word:
+            sides[word].append(other)
+        else:
+            missing.append(f"Against {other}, the log score cannot be judged. {difference.reason}".strip())
+    same = sides.pop("unclear")
+    said = [
+        f"By log score, {name} is {word} on rows like these than {listing(which)}."
+        for word, which in sides.items()
+        if which
+    ]
+    if same:
+        said.append(f"By log score, these rows cannot tell {name} from {listing(same)}.")
+    return (*said, *missing)
 
 
 def _cell(score: Score, n_rows: int) -> Cell:
-    word, tone = _winner(score)
-    interval = interval_text(score, n_rows)
-    return Cell(value_text(score, n_rows), f"{interval}: {word}" if word else interval, score.value, tone)
+    word, tone = winner(score)
+    cell = score_cell(score, n_rows)
+    return replace(cell, under=f"{cell.under}: {word}" if word else cell.under, tone=tone)
 
 
-def _winner(score: Score) -> tuple[str, str]:
+def winner(score: Score) -> tuple[str, str]:
     """Says whether the first model is better, and in which tone; nothing where there is no interval."""
     if score.lower is None or score.upper is None:
         return "", ""
     if score.lower <= 0.0 <= score.upper:
-        return "no clear difference", ""
+        return "unclear", ""
     better = (score.lower > 0.0) == (score.better == "higher")
     return ("better", "good") if better else ("worse", "bad")
-
-
-def _best_first(score: Score) -> str:
-    return "descending" if score.better == "higher" else "ascending"
-
-
-def _sentence(name: str, difference: Score) -> str:
-    if difference.value is None or difference.lower is None or difference.upper is None:
-        return f"Against {name}: {difference.reason or 'no difference can be computed.'}"
-    size = number(abs(difference.value), error=(difference.upper - difference.lower) / 4.0)
-    side = "higher" if difference.value >= 0 else "lower"
-    said = f"{size} nats per row {side} (95\u00a0% interval {interval_text(difference, 0)})"
-    if difference.lower > 0 or difference.upper < 0:
-        better = "better" if difference.lower > 0 else "worse"
-        return f"Against {name}, its log score is {said}: it is {better} on rows like these."
-    return f"Against {name}, its log score is {said}: these rows cannot tell the two apart."

@@ -8,8 +8,8 @@ from bayeshyper.diagnostics import Evaluation, Score
 from bayeshyper.diagnostics._words import NO_BREAK, number, percent, plural
 from bayeshyper.report.sections.section import Cell, Column, Table
 
-BESIDE_OTHERS = ("coverage_50", "coverage_80", "coverage_95")
-"""Not in the table of several models: the coverage plot has these levels and more."""
+ALONE = ("coverage_50", "coverage_80", "coverage_95", "interval_score", "weighted_interval_score")
+"""Not in the tables of several models: the coverage plot and the CRPS say the same of them."""
 
 
 @dataclass(frozen=True)
@@ -40,19 +40,19 @@ def score_lines(evaluation: Evaluation) -> list[ScoreLine]:
 def models_table(models: dict[str, Evaluation], tones: dict[str, str]) -> Table:
     """Lays out the scores of several models: one row per model, with its verdict."""
     first = next(iter(models.values()))
-    shown = [score for score in first.scores if score.name not in BESIDE_OTHERS]
+    shown = [score for score in first.scores if score.name not in ALONE]
     rows = []
     for name, model in models.items():
         status = model.verdict.status
         cells = [Cell(name, order=name), Cell(status.capitalize(), order=status, tone=tones[status])]
-        rows.append((*cells, *(_cell(model[score.name], model.n_rows) for score in shown)))
+        rows.append((*cells, *(score_cell(model[score.name], model.n_rows) for score in shown)))
     return Table(
         name="models",
         caption="Scores of each model, with 95\u00a0% intervals",
         columns=(
             Column("Model", numeric=False),
             Column("Verdict", "on it alone", numeric=False),
-            *(Column(s.label, direction(s), first=_best_first(s)) for s in shown),
+            *(score_column(score) for score in shown),
         ),
         rows=tuple(rows),
         models=tuple(range(len(models))),
@@ -73,7 +73,8 @@ def interval_text(score: Score, n_rows: int) -> str:
     """Writes the interval of a score: "0.12 to 0.49", or why there is none."""
     if score.value is None or score.lower is None or score.upper is None:
         return score.reason
-    return f"{_value(score, score.lower, n_rows)} to {_value(score, score.upper, n_rows)}"
+    ends = (_value(score, end, n_rows) for end in (score.lower, score.upper))
+    return f"{NO_BREAK}to{NO_BREAK}".join(ends)
 
 
 def value_text(score: Score, n_rows: int) -> str:
@@ -89,19 +90,25 @@ def direction(score: Score) -> str:
     return ", ".join(part for part in (unit, f"{score.better} is better") if part)
 
 
-def _value(score: Score, value: float, n_rows: int) -> str:
-    if score.unit == "share":
-        return percent(value, 1000 if score.better == "lower" else n_rows)
-    spread = 0.0 if score.lower is None or score.upper is None else score.upper - score.lower
-    return number(value, error=spread / 4.0)
+def score_column(score: Score) -> Column:
+    """Heads a column of scores or of their differences; the first click on it puts the best on top."""
+    label = score.label.removesuffix(" difference")
+    if score.better == "nominal":
+        return Column(label)
+    first = "descending" if score.better == "higher" else "ascending"
+    return Column(label, f"{score.better} is better", first=first)
 
 
-def _cell(score: Score, n_rows: int) -> Cell:
+def score_cell(score: Score, n_rows: int = 0) -> Cell:
+    """Writes a score above its interval; what should be near a nominal value is sorted by its distance."""
     order = score.value
     if order is not None and score.better == "nominal" and score.nominal is not None:
         order = abs(order - score.nominal)
     return Cell(value_text(score, n_rows), interval_text(score, n_rows), order=order)
 
 
-def _best_first(score: Score) -> str:
-    return "descending" if score.better == "higher" else "ascending"
+def _value(score: Score, value: float, n_rows: int) -> str:
+    if score.unit == "share":
+        return percent(value, 1000 if score.better == "lower" else n_rows)
+    spread = 0.0 if score.lower is None or score.upper is None else score.upper - score.lower
+    return number(value, error=spread / 4.0)
