@@ -10,7 +10,7 @@ from typing import Any, Self
 import numpy as np
 import torch
 from sklearn.utils import check_random_state
-from torch import nn
+from torch import Tensor, nn
 
 from bayeshyper.assembly import build_model, build_settings, initial_means
 from bayeshyper.base import Recipe, TableEstimator
@@ -59,6 +59,7 @@ class BaselineEstimator(TableEstimator):
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         x = torch.from_numpy(inputs).float()
         self.n_rows_, self.n_encoded_ = inputs.shape
+        self.n_heldout_ = 0  # an ensemble's members hold out different rows, and the others none at last
         try:
             settings = build_settings(inference)
             self._model = build_model(
@@ -80,9 +81,7 @@ class BaselineEstimator(TableEstimator):
         self._train(baseline, settings, x, y_modelled, seed)
         return self
 
-    def _train(
-        self, baseline: Baseline, settings: SVISettings, x: torch.Tensor, y: torch.Tensor, seed: int
-    ) -> None:
+    def _train(self, baseline: Baseline, settings: SVISettings, x: Tensor, y: Tensor, seed: int) -> None:
         started = time.monotonic()
         with ProgressBar(self.verbose, f"Fitting {baseline.label}", "Log joint") as progress:
             fitted = baseline.fit(
@@ -101,7 +100,6 @@ class BaselineEstimator(TableEstimator):
             )
         # What comes beside the training that is recorded, such as the choice of a rate, takes time too.
         self.history_ = replace(fitted.history, seconds=time.monotonic() - started)
-        self.n_heldout_ = fitted.n_heldout
         self._method = {"method": baseline.label, **fitted.about}
         self._keep_draws(fitted.draws)
         if fitted.linearized is not None:

@@ -69,8 +69,10 @@ def test_a_report_says_what_it_is(method: str, likelihood: str, tmp_path: Path) 
     assert about["method"] == {
         "map": "MAP", "deep-ensemble": "deep ensemble", "mc-dropout": "MC dropout", "laplace": "Laplace"
     }[method]  # fmt: skip
-    assert "posterior" in about
-    assert ("held out for early stopping" in about["data"]) == (method == "deep-ensemble")
+    assert ("each stopped by 8 rows of its own" in about["posterior"]) == (method == "deep-ensemble")
+    assert model.history_.objective == (
+        "log likelihood" if method == "deep-ensemble" else "log joint density"
+    )
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -87,14 +87,12 @@ class BaselineFit:
         history: The record of its training.
         about: What a report says of it.
         linearized: What runs the weights, where it is not the network itself.
-        n_heldout: Rows that each network holds out.
     """
 
     draws: Tensor
     history: History
     about: Mapping[str, str]
     linearized: LinearizedTarget | None = None
-    n_heldout: int = 0
 
 
 @dataclass(frozen=True)
@@ -140,9 +138,9 @@ def fit_ensemble(problem: Problem) -> BaselineFit:
     members = problem.settings.members
     heldout = hold_out(len(problem.x), members, problem.settings, problem.seed)
     weights, history = problem.train(problem.starts[:members], heldout=heldout, prior=False)
-    held = 0 if heldout is None else int(heldout[0].sum())
+    stopped = "" if heldout is None else f", each stopped by {int(heldout[0].sum()):,} rows of its own"
     return BaselineFit(
-        weights.double(), history, {"posterior": f"{members} points, a deep ensemble"}, n_heldout=held
+        weights.double(), history, {"posterior": f"{members} points, a deep ensemble{stopped}"}
     )
 
 
