@@ -20,7 +20,7 @@ class ProgressBar:
     Args:
         show: True shows it at once, False never, None after two seconds where standard error is a terminal.
         label: What is being fitted.
-        objective: What is being maximised.
+        objective: What is being maximised; empty where nothing is, and no score is shown.
 
     Example:
         >>> with ProgressBar(show=False) as bar:
@@ -56,6 +56,8 @@ class ProgressBar:
         scores = (
             "starting" if elbo_per_datum is None else f"{self._objective} per datum {elbo_per_datum:+.3f}"
         )
+        if not self._objective:
+            scores = ""
         if heldout_score is not None:
             scores += f"   held-out score {heldout_score:+.3f}"
         self._progress.update(self._task, completed=step, total=steps, scores=scores)

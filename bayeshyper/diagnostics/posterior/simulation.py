@@ -113,7 +113,7 @@ def simulation_based_calibration(
     seeds = np.random.default_rng(seed).integers(2**31 - 1, size=(repetitions, 2)).tolist()
     ties = np.random.default_rng([seed, 1])
     ranks, counts = np.zeros((repetitions, len(names)), dtype=np.int64), set()
-    with ProgressBar(show, "Simulation-based calibration") as bar:
+    with ProgressBar(show, "Simulation-based calibration", objective="") as bar:
         for repetition, (of_data, of_fit) in enumerate(seeds):
             theta, data = simulate(of_data)
             truth = _numbers(quantities(theta, data), len(names))[0]
