@@ -42,8 +42,7 @@ with warnings.catch_warnings():
 print(f"\nThe better model first:\n{table.iloc[:, :4].to_string()}")
 print(f"\nLOO-PIT: {len(outside)} of 99 quantile levels outside the band of a calibrated model.")
 for name, check in ppc(idata).items():
-    print(
-        f"{name:>4}: observed {check.observed:5.1f}, replicated {check.replicated:5.1f}, p = {check.p_value:.2f}"
-    )
+    both = f"observed {check.observed:5.1f}, replicated {check.replicated:5.1f}"
+    print(f"{name:>4}: {both}, p = {check.p_value:.2f}")
 
 print(f"\nThe same rows, seen: {seen:.1f}. The model's optimism is the difference.")

@@ -15,7 +15,15 @@ EXAMPLES = Path(__file__).parents[1] / "examples"
 
 # What each must print: patterns, in this order.
 EXPECTED = {
-    "arviz_checks": [r"log_scale +-?\d", r"f\[2\] .* 1\.\d", r"elpd_loo|elpd", r"The same rows, seen: -\d"],
+    "arviz_checks": [
+        r"log_scale +-?\d",
+        r"f\[2\] .* 1\.\d",
+        r"elpd_loo|elpd",
+        r"mean field +0 ",
+        r"LOO-PIT: \d",
+        r"p = 0\.\d",
+        r"The same rows, seen: -\d",
+    ],
     "audit": [r"mlp, in nats", r"\(honest\)", r"mean-field, in nats", r"at least \d+\.\d nats closer"],
     "classification": [r"known kinds: (9\d|100)%", r"Barolo +Grignolino +entropy", r"epistemic +(0\.9|1\.0)"],
     "counts": [
