@@ -16,6 +16,7 @@ from bayeshyper.report.sections.decisions import (
 )
 from bayeshyper.report.sections.groups import groups_section
 from bayeshyper.report.sections.posterior import posterior_section
+from bayeshyper.report.sections.repairs import repairs_section
 from bayeshyper.report.sections.section import Section
 from bayeshyper.report.sections.training import training_section
 
@@ -60,6 +61,7 @@ class Contents:
         sections = (
             calibration_section(self.models),
             None if first.groups is None else groups_section(first.groups),
+            None if first.repairs is None else repairs_section(first.repairs),
             abstention_section(self.models),
             novelty_section(self.models),
             uncertainty_section(self.models),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,8 @@ from bayeshyper.diagnostics import (
     Collapse,
     Convergence,
     Evaluation,
+    NormalPredictive,
+    before_and_after,
     evaluate,
 )
 from bayeshyper.inference import History
@@ -95,7 +98,8 @@ def wrong_in_the_south(n: int = 900) -> Evaluation:
     mean, std = rng.normal(size=n), rng.uniform(0.5, 2.0, n)
     y = mean + std * rng.normal(size=n) + 0.9 * (columns["region"] == "south")
     strange = SplitPredictive(np.zeros(200), rng.uniform(1.0, 3.0, 200))
-    return evaluate(SplitPredictive(mean, std), y, by=columns, unfamiliar=strange)
+    found = evaluate(SplitPredictive(mean, std), y, by=columns, unfamiliar=strange)
+    return replace(found, repairs=before_and_after(NormalPredictive(mean, std), y, n_bootstrap=200))
 
 
 def convergence() -> Convergence:

@@ -2,19 +2,32 @@
 
 from __future__ import annotations
 
+import json
 import math
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from bayeshyper.diagnostics import evaluate, novelty, risk_coverage
+from bayeshyper.diagnostics import (
+    NormalPredictive,
+    before_and_after,
+    calibration_errors,
+    evaluate,
+    novelty,
+    risk_coverage,
+)
+from bayeshyper.report import write_report
+from bayeshyper.report.sections.calibration import errors_table
 from bayeshyper.report.sections.comparison import comparison_sentences, differences_table
 from bayeshyper.report.sections.decisions import abstention_section, novelty_section, uncertainty_section
 from bayeshyper.report.sections.groups import groups_section
 from bayeshyper.report.sections.posterior import posterior_section
+from bayeshyper.report.sections.repairs import repairs_section
 from bayeshyper.report.sections.scores import models_table
-from tests.diagnostics.fakes import ClassPredictive, regression
+from bayeshyper.report.sections.section import MOST_ROWS
+from tests.diagnostics.fakes import ClassPredictive, classification, regression
 from tests.report.examples import audit, collapse, convergence, seven_models, wrong_in_the_south
 
 
@@ -117,3 +130,44 @@ def test_each_check_of_the_posterior_has_its_word() -> None:
     assert section is not None
     assert section.tables[0].rows[0][1].tone == "care"
     assert posterior_section(None, None, None, None) is None
+
+
+def test_repairs_are_shown_before_and_after() -> None:
+    rng = np.random.default_rng(1)
+    y = rng.normal(size=300)
+    narrow = before_and_after(NormalPredictive(np.zeros(300), 0.4), y, n_bootstrap=200)
+    section = repairs_section(narrow)
+    assert section.badge == ("a repair helps", "good")
+    assert section.sentences[0] == narrow.conclusion
+    before, *after = section.tables[0].rows
+    assert before[0].text == "as it is"
+    best = next(row for row in after if row[0].text == narrow.best)
+    assert best[0].under == "helps most"
+    assert (best[1].tone, best[1].under.split(": ")[1]) == ("good", "better")
+    names = [column.name for column in section.tables[0].columns]
+    for k, name in enumerate(names):
+        if name.startswith(("Coverage", "Width")):  # neither more nor less is better by itself
+            assert all(row[k].tone == "" for row in after)
+    fine = before_and_after(NormalPredictive(np.zeros(300), 1.0), y, n_bootstrap=200)
+    assert repairs_section(fine).badge == ("no repair helps", "open")
+
+
+def test_calibration_errors_stand_beside_chance() -> None:
+    predictive, labels = classification(300)
+    index = np.searchsorted(predictive.classes, labels)
+    table = errors_table(calibration_errors(predictive.probs, index))
+    assert len(table.rows) >= 5
+    assert all(row[2].text.endswith("%") for row in table.rows)
+
+
+def test_long_tables_are_cut_and_say_so(tmp_path: Path) -> None:
+    found = wrong_in_the_south()
+    groups = found.groups
+    assert groups is not None
+    many = replace(groups, groups=groups.groups * 40)
+    page = write_report(tmp_path, replace(found, groups=many))
+    text = page.read_text(encoding="utf-8")
+    assert f"The first {MOST_ROWS} of {len(many.groups):,} rows; metrics.json has all" in text
+    assert text.count('scope="row"') < MOST_ROWS + 200
+    metrics = json.loads(page.with_name("metrics.json").read_text(encoding="utf-8"))
+    assert len(metrics["evaluation"]["groups"]["groups"]) == len(many.groups)

@@ -9,12 +9,14 @@ from bayeshyper.diagnostics._checks import Floats, Integers
 from bayeshyper.diagnostics.calibration.corp import CORPCurve
 from bayeshyper.diagnostics.calibration.coverage import Coverage, CoverageCurve
 from bayeshyper.diagnostics.calibration.ecdf import PITDifference
+from bayeshyper.diagnostics.calibration.errors import CalibrationError
 from bayeshyper.diagnostics.calibration.frequencies import ClassFrequencies
 from bayeshyper.diagnostics.calibration.grouptable import GroupTable
 from bayeshyper.diagnostics.calibration.pit import PITHistogram
 from bayeshyper.diagnostics.calibration.reliability import ReliabilityCurve
 from bayeshyper.diagnostics.decisions import Novelty, RiskCoverage, UncertaintySplit
 from bayeshyper.diagnostics.evaluation.verdict import Verdict
+from bayeshyper.diagnostics.repair.comparison import RepairComparison
 from bayeshyper.diagnostics.scores.score import Score
 
 
@@ -36,12 +38,14 @@ class Evaluation:
         pit: The PIT histogram (regression).
         reliability: The reliability curve (classification).
         frequencies: How often each class was predicted, and how often it happened (classification).
+        calibration_errors: The family of the ECE, each with what chance alone gives (classification).
         confidence_counts: Rows per confidence bin, 20 equal bins from 0 to 1 (classification).
         pit_difference: The PIT without bins, less what it is if calibrated (regression).
         corp: The reliability curve without bins, of the second of two classes or of the likeliest of more.
         groups: Where it is wrong, of the columns that were given.
         risk: The error that is left where the least certain rows are set aside.
         uncertainty: What kind of uncertainty it is, where weight draws tell.
+        repairs: What recalibration would change, on rows that it did not learn from.
         novelty: How well it tells the rows of a second table from these, where there is one.
         tests: The numbers behind the verdict.
     """
@@ -59,6 +63,7 @@ class Evaluation:
     pit: PITHistogram | None = field(default=None, repr=False)
     reliability: ReliabilityCurve | None = field(default=None, repr=False)
     frequencies: ClassFrequencies | None = field(default=None, repr=False)
+    calibration_errors: tuple[CalibrationError, ...] = ()
     confidence_counts: Integers | None = field(default=None, repr=False)
     pit_difference: PITDifference | None = field(default=None, repr=False)
     corp: CORPCurve | None = field(default=None, repr=False)
@@ -66,6 +71,7 @@ class Evaluation:
     risk: RiskCoverage | None = field(default=None, repr=False)
     uncertainty: UncertaintySplit | None = field(default=None, repr=False)
     novelty: Novelty | None = field(default=None, repr=False)
+    repairs: RepairComparison | None = field(default=None, repr=False)
     tests: dict[str, float] = field(default_factory=dict)
 
     def __getitem__(self, name: str) -> Score:
@@ -88,6 +94,7 @@ class Evaluation:
             "risk": self.risk,
             "uncertainty": self.uncertainty,
             "novelty": self.novelty,
+            "repairs": self.repairs,
         }
         return {
             "task": self.task,
@@ -98,6 +105,7 @@ class Evaluation:
             "verdict": self.verdict.to_dict(),
             "scores": {score.name: score.to_dict() for score in self.scores},
             "coverages": [asdict(coverage) for coverage in self.coverages],
+            "calibration_errors": [error.to_dict() for error in self.calibration_errors],
             "tests": self.tests,
             **{name: None if part is None else part.to_dict() for name, part in parts.items()},
             "confidence_counts": None if self.confidence_counts is None else self.confidence_counts.tolist(),

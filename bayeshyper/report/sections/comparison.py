@@ -70,8 +70,8 @@ def _cell(score: Score, n_rows: int) -> Cell:
 
 
 def winner(score: Score) -> tuple[str, str]:
-    """Says whether the first model is better, and in which tone; nothing where there is no interval."""
-    if score.lower is None or score.upper is None:
+    """Says whether the first is better, and in which tone; nothing without an interval or a better side."""
+    if score.lower is None or score.upper is None or score.better == "nominal":
         return "", ""
     if score.lower <= 0.0 <= score.upper:
         return "unclear", ""

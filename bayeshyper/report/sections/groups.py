@@ -74,7 +74,8 @@ def _row(group: Group, rank: int) -> tuple[Cell, ...]:
 def _judgement(group: Group, rank: int) -> Cell:
     if group.flagged:
         tone = "care" if group.fault in ("too wide", "under-confident") else "bad"
-        return Cell(group.fault.capitalize(), group.note, rank, tone)
+        shared = f"Only in the rows shared with {group.explained_by}." if group.explained_by else ""
+        return Cell(group.fault.capitalize(), " ".join(filter(None, (shared, group.note))), rank, tone)
     if group.p_value is None:
         return Cell("Too few rows to judge", "", rank, "open")
     return Cell("No fault seen", group.note, rank)
