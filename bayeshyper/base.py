@@ -17,8 +17,9 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor
 
 from bayeshyper.data import TableEncoder, Task, as_features, category_order, check_rows, check_target
-from bayeshyper.diagnostics import Audit, evaluate, to_arviz
+from bayeshyper.diagnostics import Evaluation, evaluate, to_arviz
 from bayeshyper.inference import History
+from bayeshyper.judged import group_columns, judged_rows, rows_in_words
 from bayeshyper.models import BayesianModel, TargetFacts
 from bayeshyper.prediction import PredictiveDistribution, WeightEnsemble
 from bayeshyper.threads import seeded
@@ -80,9 +81,9 @@ class TableEstimator(BaseEstimator):
         """What `about` says of the way it was fitted."""
         raise NotImplementedError
 
-    def _audited(self) -> Audit | None:
-        """The audit for a report; None where there is none to be had."""
-        return None
+    def _posterior_checks(self, X: Any) -> dict[str, Any]:
+        """What a report says of the posterior itself, on some rows: arguments of `write_report`."""
+        return {}
 
     @property
     def _chains(self) -> int:
@@ -137,6 +138,36 @@ class TableEstimator(BaseEstimator):
         """
         return self.predictive(X).log_prob(y)
 
+    def evaluate(
+        self,
+        X: Any,
+        y: ArrayLike,
+        *,
+        column: int | None = None,
+        unfamiliar: Any = None,
+        repair: bool = False,
+        max_rows: int | None = 50_000,
+    ) -> Evaluation:
+        """Score the predictions of rows that were not fitted, and judge them, see `bayeshyper.diagnostics`.
+
+        Args:
+            X: Rows as for `fit`; where it is wrong is looked for in their columns, if they are 50 at most.
+            y: What happened.
+            column: Which column of a target that has several, counted from 0.
+            unfamiliar: Rows of a second table, which it should be less sure about.
+            repair: Whether to try what recalibration would change.
+            max_rows: Of more rows, so many are drawn at random: they are enough for intervals within a per
+                cent. None for all, at about a minute per 100,000.
+        """
+        table, seen = judged_rows(as_features(X), y, max_rows)
+        predictive, strange = self.predictive(table), None
+        if unfamiliar is not None:
+            strange = self.predictive(judged_rows(as_features(unfamiliar), None, max_rows)[0])
+        if column is not None:
+            predictive, seen = predictive.column(column), np.asarray(seen)[:, column]
+            strange = None if strange is None else strange.column(column)
+        return evaluate(predictive, seen, by=group_columns(table), unfamiliar=strange, repair=repair)
+
     def report(
         self,
         X: Any,
@@ -144,18 +175,24 @@ class TableEstimator(BaseEstimator):
         folder: str | Path,
         *,
         title: str = "Can its uncertainty be trusted?",
-        column: int | None = None,
+        about: Mapping[str, str] | None = None,
+        comparisons: Mapping[str, Evaluation] | None = None,
+        name: str = "this model",
         force: bool = False,
+        **options: Any,
     ) -> Path:
         """Write a calibration report on rows that were not fitted: HTML, Markdown, JSON and plots.
 
         Args:
-            X: Rows as for `fit`.
+            X: Rows as for `evaluate`.
             y: What happened.
             folder: Where to write; made where it is missing.
             title: The report's headline.
-            column: Which column of a target that has several, counted from 0.
+            about: What to add to what `about` says, line by line.
+            comparisons: Other models, as they were evaluated on the same rows, by name.
+            name: What to call this model beside them.
             force: Whether to write over a report that stands there; other files are never touched.
+            **options: Of `evaluate`: column, unfamiliar, repair (True if not given) and max_rows.
 
         Returns:
             The path of ``report.html``.
@@ -166,18 +203,18 @@ class TableEstimator(BaseEstimator):
         # Loads matplotlib, which fit and predict need not wait for.
         from bayeshyper.report import write_report
 
-        predictive = self.predictive(X)
-        if column is not None:
-            predictive, y = predictive.column(column), np.asarray(y)[:, column]
-        evaluation = evaluate(predictive, y)
+        evaluation = self.evaluate(X, y, **{"repair": True, **options})
+        judged = rows_in_words(evaluation.n_rows, len(as_features(X)))
         return write_report(
             Path(folder),
             evaluation,
-            about=self.about(),
-            audit=self._audited(),
+            about={**self.about(), "judged on": judged, **(about or {})},
             history=self.history_,
+            comparisons=comparisons,
+            name=name,
             title=title,
             force=force,
+            **self._posterior_checks(X),
         )
 
     def to_arviz(

@@ -15,15 +15,19 @@ from torch import Tensor, nn
 
 from bayeshyper.assembly import build_guide, build_model, build_settings, reason_against_start
 from bayeshyper.base import Recipe, TableEstimator
-from bayeshyper.diagnostics import Audit, audit
+from bayeshyper.data import as_features
+from bayeshyper.diagnostics import Audit, audit, collapse, convergence
 from bayeshyper.errors import ModelFileError, RecipeError
 from bayeshyper.inference import fit, take_holdout
+from bayeshyper.judged import judged_rows
 from bayeshyper.ownnetwork import check_takes_rows, refuse_target_keys
 from bayeshyper.prediction import WeightEnsemble
 from bayeshyper.progress import ProgressBar
 from bayeshyper.recipes import apply_overrides, read_recipe
 
 __all__ = ["HyperEstimator"]
+
+COMPARED_ROWS = 500  # on which restarts are compared
 
 
 class HyperEstimator(TableEstimator):
@@ -178,8 +182,15 @@ class HyperEstimator(TableEstimator):
             )
         return self._audit
 
-    def _audited(self) -> Audit | None:
-        return self.audit() if self._audit or self._training else None
+    def _posterior_checks(self, X: Any) -> dict[str, Any]:
+        audited = self.audit() if self._audit or self._training else None
+        functions = self.predictive(judged_rows(as_features(X), None, COMPARED_ROWS)[0]).functions()
+        by_member = functions.reshape(self._chains, -1, *functions.shape[1:])
+        return {
+            "audit": audited,
+            "convergence": convergence(by_member),
+            "collapse": collapse(self._guide.hypernetwork, audit=audited),
+        }
 
     @property
     def _chains(self) -> int:

@@ -90,5 +90,5 @@ def compare(
     about = {"split": f"{len(split.y_test):,} rows held out at random to score on (seed {seed})"}
     about |= {f"without {name}": reason for name, reason in left_out.items()}
     with filled_folder(output) as folder:
-        write_contest(folder, entries, title=f"{target} in {data.name}", about=about)
+        write_contest(folder, entries, split, title=f"{target} in {data.name}", about=about)
     say(f"Wrote {output / 'report.html'}.")

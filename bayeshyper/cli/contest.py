@@ -105,8 +105,6 @@ def enter(
     name: str, split: Split, *, inference: str | None = None, settings: Any = None, **options: Any
 ) -> Entry:
     """Fit a model recipe, or a baseline, to the one part, and score it on the other."""
-    from bayeshyper.diagnostics import evaluate
-
     options["settings"] = settings
     if name in BASELINES:
         from bayeshyper.baselines import BaselineClassifier, BaselineRegressor
@@ -116,7 +114,7 @@ def enter(
     else:
         estimator = make_estimator(split.task, model=name, inference=inference, **options)
     fitted = estimator.fit(split.X, split.y)
-    evaluation = evaluate(fitted.predictive(split.X_test), split.y_test)
+    evaluation = fitted.evaluate(split.X_test, split.y_test)
     label = {**RECIPES, **BASELINES}.get(name, Path(name).stem)
     return Entry(label, fitted, evaluation)
 
@@ -185,24 +183,21 @@ def differences(entries: Sequence[Entry]) -> list[str]:
 def write_contest(
     folder: Path,
     entries: Sequence[Entry],
+    split: Split,
     *,
     title: str,
     about: Mapping[str, str] | None = None,
 ) -> None:
     """The report of the first entry, beside the scores of the others; ``about`` is added to what it says."""
-    from bayeshyper.hyper import HyperEstimator
-    from bayeshyper.report import write_report
-
     first, *others = entries
-    write_report(
+    first.fitted.report(
+        split.X_test,
+        split.y_test,
         folder,
-        first.evaluation,
-        about={**first.fitted.about(), **(about or {})},
-        name=first.label,
         title=title,
-        audit=first.fitted.audit() if isinstance(first.fitted, HyperEstimator) else None,
-        history=first.fitted.history_,
+        about=about,
         comparisons={entry.label: entry.evaluation for entry in others},
+        name=first.label,
     )
 
 

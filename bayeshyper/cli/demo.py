@@ -49,5 +49,5 @@ def demo(
             for sentence in differences(entries):
                 say(sentence)
             say("")
-            write_contest(folder / place, entries, title=title)
+            write_contest(folder / place, entries, split, title=title)
     say(f"Wrote {output / 'report.html'} and {output / 'classification' / 'report.html'}.")

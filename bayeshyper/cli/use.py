@@ -89,15 +89,28 @@ def report(
             show_default="the one the model was fitted to",
         ),
     ] = None,
+    unfamiliar: Annotated[
+        Path | None,
+        typer.Option(
+            "--unfamiliar",
+            help="A second table, of rows unlike those it learned from: would it notice them?",
+            show_default=False,
+        ),
+    ] = None,
+    max_rows: Annotated[
+        int,
+        typer.Option("--max-rows", help="Of more rows than this, so many are drawn at random.", min=1),
+    ] = 50_000,
     force: Force = False,
 ) -> None:
-    """Judge a model on rows that it was not fitted to: scores, calibration, and the plots behind them.
+    """Judge a model on rows that it was not fitted to: is it calibrated, where is it not, what to do.
 
     Writes report.html (one file, opens offline), report.md, metrics.json and the plots.
 
-    **Example**
+    **Examples**
 
             bayeshyper report houses.bayeshyper test.csv -o report/
+            bayeshyper report houses.bayeshyper test.csv --unfamiliar other-country.csv
     """
     from bayeshyper.data import split_target
 
@@ -108,9 +121,10 @@ def report(
         raise DataError(f"{model} does not say what its target is called: give its column with --target.")
     X, y = split_target(frame, target)
     X = _features(fitted, X)
+    strange = None if unfamiliar is None else _features(fitted, _read(unfamiliar))
     with filled_folder(output) as folder:
-        fitted.report(X, y, folder)
-    say(f"Wrote {output / 'report.html'}, scored on {len(y):,} rows.")
+        fitted.report(X, y, folder, title=f"{target} in {data.name}", unfamiliar=strange, max_rows=max_rows)
+    say(f"Wrote {output / 'report.html'}, judged on {min(len(y), max_rows):,} rows.")
 
 
 def _load(path: Path) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -20,6 +21,9 @@ Array = NDArray[np.float64]
 
 # Numbers held at once, 64 MB of float64: rows × draws × outputs, or × the widest layer.
 CHUNK_NUMBERS = 2**23
+
+# Numbers of a network's outputs that are kept, 32 MB: of a few thousand rows, of which more is asked.
+KEPT_NUMBERS = 2**22
 
 
 class DrawsByRows:
@@ -72,7 +76,19 @@ class DrawsByRows:
         return self.model.observe(self.weights, self.outputs(rows))
 
     def outputs(self, rows: slice) -> Tensor:
-        """The network's outputs for a chunk of rows, ``(S, rows, O)``, a chunk of draws at a time."""
+        """The network's outputs for a chunk of rows, ``(S, rows, O)``."""
+        return self._computed(rows) if self._kept is None else self._kept[:, rows]
+
+    @cached_property
+    def _kept(self) -> Tensor | None:
+        """The outputs of all rows, where they are few: a report asks for them a dozen times."""
+        per_row = self.n_draws * self.model.likelihood.n_outputs
+        if per_row * self.n_rows > KEPT_NUMBERS:
+            return None
+        return torch.cat([self._computed(rows) for rows in self.chunks(8 * per_row)], dim=1)
+
+    def _computed(self, rows: slice) -> Tensor:
+        """The outputs for a chunk of rows, a chunk of draws at a time."""
         x = self.x[rows]
         widest = max((piece.shape[0] for piece in self.model.spec if piece.shape), default=1)
         draws = max(1, CHUNK_NUMBERS // max(len(x) * widest, 1))

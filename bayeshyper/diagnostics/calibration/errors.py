@@ -128,7 +128,7 @@ class CalibrationError:
 
 
 def calibration_errors(
-    probs: ArrayLike, labels: ArrayLike, *, n_bins: int = 15, seed: int = 0
+    probs: ArrayLike, labels: ArrayLike, *, n_bins: int = 15, n_draws: int = 50, seed: int = 0
 ) -> tuple[CalibrationError, ...]:
     """Returns all calibration errors of class probabilities, each with what chance alone gives.
 
@@ -136,7 +136,8 @@ def calibration_errors(
         probs: Class probabilities ``(N, C)``.
         labels: The number of the class that happened, ``(N,)``.
         n_bins: Of those that have bins.
-        seed: Of the draws behind "smooth" and "maximum" of a calibrated forecast.
+        n_draws: How many draws of outcomes tell what chance alone gives of "smooth".
+        seed: Of those draws, and of those behind "maximum".
 
     Raises:
         DataError: On other shapes, probabilities that do not sum to one, and unknown class numbers.
@@ -183,7 +184,7 @@ def calibration_errors(
             "smooth",
             "Smooth ECE",
             smooth_calibration_error(confidence, correct),
-            smooth_error_if_calibrated(confidence, seed=seed),
+            smooth_error_if_calibrated(confidence, n_draws=n_draws, seed=seed),
             f"The mean gap {gap}, smoothed rather than binned.",
         ),
         CalibrationError(

@@ -12,6 +12,7 @@ from bayeshyper.diagnostics import _checks
 from bayeshyper.diagnostics._checks import Floats, Integers
 from bayeshyper.diagnostics._words import number, percent
 from bayeshyper.diagnostics.calibration.corp import CORPCurve, corp_curve
+from bayeshyper.diagnostics.calibration.errors import calibration_errors
 from bayeshyper.diagnostics.calibration.frequencies import class_frequencies
 from bayeshyper.diagnostics.calibration.groups import miscalibration_by_group
 from bayeshyper.diagnostics.calibration.reliability import (
@@ -49,11 +50,10 @@ def evaluate_classification(
     edges = bin_edges(confidence, default_bins(n))
     test = confidence_test(curve, seed=make.seed)
     level = LEVEL if by is None else LEVEL / 2.0  # half of it is the groups'
-    groups = (
-        None
-        if by is None
-        else miscalibration_by_group(by, confidence=confidence, correct=correct, level=level)
-    )
+    groups = None
+    if by is not None:
+        groups = miscalibration_by_group(by, confidence=confidence, correct=correct, level=level)
+    errors = calibration_errors(probs, index, n_draws=min(make.n_bootstrap, 50), seed=make.seed)
     names = tuple(str(label) for label in labels)
     scores = (
         make.mean(
@@ -112,6 +112,7 @@ def evaluate_classification(
         classes=names,
         reliability=curve,
         frequencies=frequencies,
+        calibration_errors=errors,
         corp=_corp(probs, index, make) if n > 1 else None,
         groups=groups,
         confidence_counts=np.histogram(confidence, bins=20, range=(0.0, 1.0))[0].astype(np.int64),

@@ -8,6 +8,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from bayeshyper.diagnostics.decisions import (
+    Novelty,
     knows_its_parts,
     novelty,
     selective_risk,
@@ -15,9 +16,11 @@ from bayeshyper.diagnostics.decisions import (
     uncertainty_split,
 )
 from bayeshyper.diagnostics.evaluation.classification import evaluate_classification
+from bayeshyper.diagnostics.evaluation.places import with_repairs
 from bayeshyper.diagnostics.evaluation.regression import evaluate_regression
 from bayeshyper.diagnostics.evaluation.results import Evaluation
 from bayeshyper.diagnostics.predictives import Predictive
+from bayeshyper.diagnostics.repair.comparison import MIN_ROWS, before_and_after
 from bayeshyper.diagnostics.scores.maker import ScoreMaker
 from bayeshyper.errors import DataError
 
@@ -28,6 +31,7 @@ def evaluate(
     *,
     by: pd.DataFrame | None = None,
     unfamiliar: Predictive | None = None,
+    repair: bool = False,
     seed: int = 0,
     n_bootstrap: int = 1000,
 ) -> Evaluation:
@@ -43,6 +47,8 @@ def evaluate(
         by: Columns ``(N, …)`` to look for groups of rows in which it is wrong. They share the verdict's
             5 % of false alarms with the tests of all rows.
         unfamiliar: The prediction of a second table, whose rows it should be less sure about.
+        repair: Whether to try what recalibration would change, each row by one that it did not teach; with
+            fewer than 50 rows nothing is tried.
         seed: Of the bootstrap, of the bands and of the posterior predictive draws behind the CRPS.
         n_bootstrap: How many replicates of the rows, and of the bands that need simulation.
 
@@ -70,11 +76,23 @@ def evaluate(
             f'A predictive\'s task must be "regression" or "classification": got {predictive.task!r}.'
         )
     again: dict[str, int] = {"seed": seed, "n_bootstrap": n_bootstrap}
+    repairs = before_and_after(predictive, y, None, **again) if repair and found.n_rows >= MIN_ROWS else None
     return replace(
         found,
+        verdict=with_repairs(found.verdict, repairs) if repairs else found.verdict,
         seed=seed,
         n_bootstrap=n_bootstrap,
         risk=selective_risk(predictive, y, **again),
         uncertainty=uncertainty_split(predictive) if knows_its_parts(predictive) else None,
-        novelty=novelty(strangeness(predictive), strangeness(unfamiliar), **again) if unfamiliar else None,
+        novelty=None if unfamiliar is None else _novelty(predictive, unfamiliar, again),
+        repairs=repairs,
     )
+
+
+def _novelty(predictive: Predictive, unfamiliar: Predictive, again: dict[str, int]) -> Novelty:
+    if unfamiliar.task != predictive.task:
+        raise DataError(
+            f"The second table is of {unfamiliar.task}, the first of {predictive.task}: predict both with "
+            "one model."
+        )
+    return novelty(strangeness(predictive), strangeness(unfamiliar), **again)

@@ -1,4 +1,4 @@
-"""Where it is wrong: what the groups of rows add to a verdict on all of them."""
+"""What groups of rows and repairs add to a verdict: where it is wrong, and what would mend it."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import replace
 from bayeshyper.diagnostics._words import listing, percent, plural
 from bayeshyper.diagnostics.calibration.grouptable import Group, GroupTable
 from bayeshyper.diagnostics.evaluation.verdict import SMALL, Verdict
+from bayeshyper.diagnostics.repair.comparison import RepairComparison
 
 _MOST = 3  # places that are told; the table has them all
 
@@ -49,6 +50,13 @@ def with_places(verdict: Verdict, table: GroupTable, task: str) -> Verdict:
             "Elsewhere, use it as it is.",
         ),
     )
+
+
+def with_repairs(verdict: Verdict, repairs: RepairComparison) -> Verdict:
+    """Adds to a verdict that found a fault the repair that mends some of it."""
+    if not verdict.flagged or repairs.best is None:
+        return verdict
+    return replace(verdict, actions=(*verdict.actions, repairs.conclusion))
 
 
 def place(group: Group) -> str:

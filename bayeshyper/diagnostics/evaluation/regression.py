@@ -15,14 +15,14 @@ from bayeshyper.diagnostics._words import percent
 from bayeshyper.diagnostics.calibration.coverage import Coverage, coverage_at, coverage_curve
 from bayeshyper.diagnostics.calibration.ecdf import pit_difference
 from bayeshyper.diagnostics.calibration.groups import miscalibration_by_group
-from bayeshyper.diagnostics.calibration.pit import check_pit, pit_histogram, randomized_pit
+from bayeshyper.diagnostics.calibration.pit import pit_histogram
 from bayeshyper.diagnostics.calibration.quantiles import below_quantile, gap_if_calibrated, mean_quantile_gap
 from bayeshyper.diagnostics.calibration.uniformity import uniformity
 from bayeshyper.diagnostics.evaluation.log_scores import log_scores
 from bayeshyper.diagnostics.evaluation.places import with_places
 from bayeshyper.diagnostics.evaluation.results import Evaluation
 from bayeshyper.diagnostics.evaluation.verdict import LEVEL, judge_regression
-from bayeshyper.diagnostics.predictives import Predictive
+from bayeshyper.diagnostics.predictives import Predictive, pit_values
 from bayeshyper.diagnostics.scores.bootstrap import bootstrap_interval
 from bayeshyper.diagnostics.scores.intervals import interval_score_per_row, weighted_interval_score_per_row
 from bayeshyper.diagnostics.scores.maker import ScoreMaker
@@ -50,7 +50,7 @@ def evaluate_regression(
     seen = _checks.column("y", y, n_rows=n)
     rows = _rows(predictive, seen, make.seed)
     counts = bool(getattr(predictive, "discrete", False))
-    pit = _pit(predictive, seen, make.seed) if counts else check_pit(_cdf(predictive, seen))
+    pit = pit_values(predictive, seen, seed=make.seed)
     level = LEVEL if by is None else LEVEL / 2.0  # half of it is the groups'
     test = uniformity(pit, level=level)
     groups = None if by is None else miscalibration_by_group(by, pit=pit, level=level)
@@ -76,6 +76,8 @@ def _rows(predictive: Predictive, seen: Floats, seed: int) -> dict[str, Floats]:
     n = len(seen)
     density = {"log_score": log_scores(predictive, seen)} if getattr(predictive, "has_density", True) else {}
     n_draws = int(np.clip(_DRAWS_IN_ALL // n, 20, _MAX_DRAWS))
+    if not density:  # it is draws, and to repeat some would favour them
+        n_draws = min(n_draws, getattr(predictive, "n_draws", n_draws))
     low, inner_low, median, inner_high, high = _quantiles(predictive).T
     wide, narrow = np.stack([low, high], axis=1), np.stack([inner_low, inner_high], axis=1)
     return {
@@ -178,15 +180,6 @@ def _quantiles(predictive: Predictive) -> Floats:
     if (np.diff(found, axis=1) < 0).any():
         raise DataError("Quantiles must not fall as their level rises: those of a row do.")
     return found
-
-
-def _cdf(predictive: Predictive, y: Floats) -> Floats:
-    return _checks.column("cdf", predictive.cdf(y), n_rows=predictive.n_rows)
-
-
-def _pit(predictive: Predictive, y: Floats, seed: int) -> Floats:
-    """The PIT of counts."""
-    return randomized_pit(_cdf(predictive, y - 1.0), _cdf(predictive, y), seed=seed)
 
 
 def _with_bootstrap(coverage: Coverage, pit: Floats, make: ScoreMaker) -> Coverage:

@@ -184,7 +184,7 @@ class _Table:
     """The rows, dealt into folds."""
 
     def __init__(self, predictive: Predictive, y: Any, dealt: Integers, folds: int, seed: int) -> None:
-        self._predictive, self._y, self._seed = predictive, y, seed
+        self._seed = seed
         self._truth: Any  # numbers, or the classes' numbers
         if predictive.task == "classification":
             _, self._truth = of_classes(predictive, y, least=MIN_ROWS, one_class=True)
@@ -192,19 +192,23 @@ class _Table:
             self._truth = of_numbers(predictive, y, least=MIN_ROWS)
         self._folds = [np.sort(fold) for fold in np.array_split(dealt, folds)]
         self._order = np.argsort(np.concatenate(self._folds))
+        # Predictions of some rows keep what was computed of them: every repair is tried on the same ones.
+        others = [np.setdiff1d(np.arange(len(self._truth)), fold) for fold in self._folds]
+        self._taught, self._lessons = [predictive.rows(rows) for rows in others], [y[rows] for rows in others]
+        self._judged = [predictive.rows(fold) for fold in self._folds]
 
     def before(self) -> dict[str, Floats]:
         """The rows' scores as they are."""
-        parts = [self._rows(self._predictive.rows(fold), fold) for fold in self._folds]
+        parts = [self._rows(judged, fold) for judged, fold in zip(self._judged, self._folds, strict=True)]
         return joined(parts, self._order)
 
     def after(self, fit: FitsRepair) -> dict[str, Floats]:
         """The rows' scores after a repair learned from the other folds."""
-        parts = []
-        for fold in self._folds:
-            others = np.setdiff1d(np.arange(len(self._truth)), fold)
-            repair = fit(self._predictive.rows(others), self._y[others])
-            parts.append(self._rows(repair(self._predictive.rows(fold)), fold))
+        repairs = [fit(taught, y) for taught, y in zip(self._taught, self._lessons, strict=True)]
+        parts = [
+            self._rows(repair(judged), fold)
+            for repair, judged, fold in zip(repairs, self._judged, self._folds, strict=True)
+        ]
         return joined(parts, self._order)
 
     def _rows(self, predictive: Predictive, chosen: Integers) -> dict[str, Floats]:
