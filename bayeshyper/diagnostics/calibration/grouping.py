@@ -22,6 +22,9 @@ MAX_LEVELS = 20
 N_BINS = 10
 """A number or a date with more distinct values than this is cut into tenths of the rows."""
 
+ROWS_PER_BIN = 30
+"""Of tables with fewer than ten times as many rows, into fewer and larger parts: groups that can be judged."""
+
 
 @dataclass(frozen=True, eq=False)
 class Grouping:
@@ -76,7 +79,7 @@ def _codes(values: pd.Series) -> tuple[Integers, list[str]]:
     codes = codes.astype(np.int64)
     if (dates or spans or (numeric and not types.is_complex_dtype(values.dtype))) and len(levels) > N_BINS:
         present = codes >= 0
-        codes[present], labels = _tenths(values[present])
+        codes[present], labels = _parts(values[present])
     else:
         labels = _distinct([_level(level) for level in levels])
     missing = codes < 0
@@ -86,8 +89,8 @@ def _codes(values: pd.Series) -> tuple[Integers, list[str]]:
     return codes, labels
 
 
-def _tenths(values: pd.Series) -> tuple[Integers, list[str]]:
-    """Cuts a number or a date into tenths of its rows; equal values stay together."""
+def _parts(values: pd.Series) -> tuple[Integers, list[str]]:
+    """Cuts a number or a date into tenths of its rows, or fewer parts; equal values stay together."""
     if types.is_datetime64_any_dtype(values.dtype):
         values = values.dt.tz_localize(None) if getattr(values.dt, "tz", None) is not None else values
         numbers = values.astype("datetime64[us]").to_numpy().astype(np.float64)
@@ -95,7 +98,8 @@ def _tenths(values: pd.Series) -> tuple[Integers, list[str]]:
         numbers = values.astype("timedelta64[us]").to_numpy().astype(np.float64)
     else:
         numbers = values.to_numpy(dtype=np.float64)
-    where = np.searchsorted(bin_edges(numbers, N_BINS)[1:-1], numbers, side="left")
+    n_bins = int(np.clip(len(numbers) // ROWS_PER_BIN, 2, N_BINS))
+    where = np.searchsorted(bin_edges(numbers, n_bins)[1:-1], numbers, side="left")
     used, codes = np.unique(where, return_inverse=True)
     low, high = np.full(len(used), np.inf), np.full(len(used), -np.inf)
     np.minimum.at(low, codes, numbers)

@@ -46,6 +46,8 @@ class Measure:
         bad = int((~np.isfinite(rows)).any(axis=1).sum())
         if bad:
             return Score(**self.about, value=None, reason=f"It is infinite for {bad} of {len(rows)} rows.")
+        if self.about["better"] == "nominal":  # a share, whose exact interval stays honest at its ends
+            return make.share(rows[:, 0], **{k: v for k, v in self.about.items() if k != "unit"})
         return make.function(rows, self.statistic, **self.about)
 
     def difference(self, after: Floats, before: Floats, make: ScoreMaker) -> Score:

@@ -20,9 +20,11 @@ def groups_section(groups: GroupTable) -> Section:
     sentences = [
         f"{flagged or 'None'} of {plural(judged, 'judgement')} on groups of rows "
         f"{'is' if flagged == 1 else 'are'} flagged. Were the model calibrated, any would be in at most "
-        f"{percent(groups.level)} of tables, however many groups there are."
+        f"{percent(groups.level, 1000)} of tables, however many groups there are."
+        if judged
+        else "No group has enough rows to be judged."
     ]
-    if few:
+    if few and judged:
         sentences.append(
             f"{plural(few, 'line')} at the end {'has' if few == 1 else 'have'} too few rows to judge."
         )

@@ -58,4 +58,6 @@ def _cell(score: Score | None, difference: Score | None, n_rows: int) -> Cell:
         return Cell("not available")
     cell = score_cell(score, n_rows)
     word, tone = ("", "") if difference is None else winner(difference)
+    if difference is not None and difference.lower == difference.upper == 0.0:
+        word = "unchanged"
     return replace(cell, under=f"{cell.under}: {word}" if word else cell.under, tone=tone)
