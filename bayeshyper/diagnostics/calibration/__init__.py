@@ -30,8 +30,7 @@ from bayeshyper.diagnostics.calibration.errors import (
     maximum_calibration_error,
 )
 from bayeshyper.diagnostics.calibration.frequencies import ClassFrequencies, class_frequencies
-from bayeshyper.diagnostics.calibration.groups import miscalibration_by_group
-from bayeshyper.diagnostics.calibration.grouptable import Group, GroupTable
+from bayeshyper.diagnostics.calibration.groups import Group, GroupTable, miscalibration_by_group
 from bayeshyper.diagnostics.calibration.pit import PITHistogram, pit_histogram, randomized_pit
 from bayeshyper.diagnostics.calibration.quantiles import quantile_calibration_error
 from bayeshyper.diagnostics.calibration.reliability import (

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from bayeshyper.diagnostics._words import listing, percent, plural
-from bayeshyper.diagnostics.calibration.grouptable import Group, GroupTable
+from bayeshyper.diagnostics.calibration.groups import Group, GroupTable
 from bayeshyper.diagnostics.evaluation.verdict import SMALL, Verdict
 from bayeshyper.diagnostics.repair.comparison import RepairComparison
 

@@ -11,7 +11,7 @@ from bayeshyper.diagnostics.calibration.coverage import Coverage, CoverageCurve
 from bayeshyper.diagnostics.calibration.ecdf import PITDifference
 from bayeshyper.diagnostics.calibration.errors import CalibrationError
 from bayeshyper.diagnostics.calibration.frequencies import ClassFrequencies
-from bayeshyper.diagnostics.calibration.grouptable import GroupTable
+from bayeshyper.diagnostics.calibration.groups import GroupTable
 from bayeshyper.diagnostics.calibration.pit import PITHistogram
 from bayeshyper.diagnostics.calibration.reliability import ReliabilityCurve
 from bayeshyper.diagnostics.decisions import Novelty, RiskCoverage, UncertaintySplit

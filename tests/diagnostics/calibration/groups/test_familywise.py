@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from bayeshyper.diagnostics.calibration.familywise import (
+from bayeshyper.diagnostics.calibration.groups.familywise import (
     holm,
     share_band,
     share_p_values,

@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from bayeshyper.diagnostics._checks import Booleans, Floats, Integers
-from bayeshyper.diagnostics.calibration.familywise import share_p_values, uniform_mean_p_values
-from bayeshyper.diagnostics.calibration.grouping import Grouping
-from bayeshyper.diagnostics.calibration.grouptable import Group, Measure
+from bayeshyper.diagnostics.calibration.groups.familywise import share_p_values, uniform_mean_p_values
+from bayeshyper.diagnostics.calibration.groups.grouping import Grouping
+from bayeshyper.diagnostics.calibration.groups.table import Group, Measure
 from bayeshyper.diagnostics.calibration.pit import check_pit
 from bayeshyper.diagnostics.calibration.reliability import check_confidence
 from bayeshyper.errors import DataError

@@ -1,4 +1,4 @@
-"""Where is the model wrong? Calibration inside each group of rows that the columns of a table make."""
+"""Miscalibration by group: what each group says, and which of them chance cannot explain."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from bayeshyper.diagnostics._words import plural
-from bayeshyper.diagnostics.calibration.evidence import as_arrays, chance, measured, read_evidence
-from bayeshyper.diagnostics.calibration.familywise import holm, share_band, uniform_mean_band
-from bayeshyper.diagnostics.calibration.grouping import MIN_ROWS, group_rows
-from bayeshyper.diagnostics.calibration.grouptable import FAULTS, Group, GroupTable
-from bayeshyper.diagnostics.calibration.sources import with_sources
+from bayeshyper.diagnostics.calibration.groups.evidence import as_arrays, chance, measured, read_evidence
+from bayeshyper.diagnostics.calibration.groups.familywise import holm, share_band, uniform_mean_band
+from bayeshyper.diagnostics.calibration.groups.grouping import MIN_ROWS, group_rows
+from bayeshyper.diagnostics.calibration.groups.sources import with_sources
+from bayeshyper.diagnostics.calibration.groups.table import FAULTS, Group, GroupTable
 from bayeshyper.errors import DataError
 
 

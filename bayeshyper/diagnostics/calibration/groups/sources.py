@@ -12,9 +12,9 @@ import numpy as np
 
 from bayeshyper.diagnostics._checks import Booleans
 from bayeshyper.diagnostics._words import listing
-from bayeshyper.diagnostics.calibration.evidence import Evidence, chance, measured
-from bayeshyper.diagnostics.calibration.grouping import MIN_ROWS, Grouping
-from bayeshyper.diagnostics.calibration.grouptable import Group
+from bayeshyper.diagnostics.calibration.groups.evidence import Evidence, chance, measured
+from bayeshyper.diagnostics.calibration.groups.grouping import MIN_ROWS, Grouping
+from bayeshyper.diagnostics.calibration.groups.table import Group
 
 _MOST_SOURCES = 5  # whose rows are left out; beyond that a fault is everywhere
 _NOTHING_LEFT = 0.05  # shared by the groups looked at again: above it, a fault is gone

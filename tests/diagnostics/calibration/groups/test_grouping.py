@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bayeshyper.diagnostics.calibration.grouping import MAX_LEVELS, group_rows
+from bayeshyper.diagnostics.calibration.groups.grouping import MAX_LEVELS, group_rows
 
 N = 1000
 NUMBERS = np.random.default_rng(0).permutation(N)
