@@ -8,6 +8,8 @@ import numpy as np
 import pandas as pd
 from sklearn.utils import check_consistent_length
 
+from bayeshyper.diagnostics._words import plural
+
 __all__ = ["group_columns", "judged_rows", "rows_in_words"]
 
 MOST_COLUMNS = 50  # pixels are no groups
@@ -36,7 +38,7 @@ def rows_in_words(judged: int, given: int) -> str:
         '10 rows, drawn at random from 1,000'
     """
     drawn = f", drawn at random from {given:,}" if judged < given else ""
-    return f"{judged:,} row{'' if judged == 1 else 's'}{drawn}"
+    return f"{plural(judged, 'row')}{drawn}"
 
 
 def group_columns(table: pd.DataFrame) -> pd.DataFrame | None:

@@ -14,10 +14,14 @@ import arviz
 import numpy as np
 from numpy.typing import NDArray
 
+from bayeshyper.diagnostics._checks import Floats
+
 __all__ = [
     "MAJOR",
+    "Groups",
     "effective_sample_size",
     "from_groups",
+    "library",
     "loo_approximate",
     "loo_pit",
     "rhat",
@@ -29,7 +33,6 @@ library: Any = arviz
 
 MAJOR = int(arviz.__version__.split(".")[0])
 
-Floats = NDArray[np.float64]
 Groups = dict[str, dict[str, NDArray[Any]]]
 
 

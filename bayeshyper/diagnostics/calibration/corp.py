@@ -83,7 +83,7 @@ def corp_curve(
     happened: ArrayLike,
     *,
     level: float = 0.95,
-    n_draws: int = 1000,
+    n_simulations: int = 1000,
     seed: int = 0,
 ) -> CORPCurve:
     """Returns the reliability of stated probabilities, without bins, with its consistency band.
@@ -97,7 +97,7 @@ def corp_curve(
         probability: The stated probability of an event ``(N,)``: of a class, or of the likeliest one.
         happened: Whether it happened, ``(N,)`` booleans.
         level: Of the band, at each point by itself.
-        n_draws: How many such curves the band is made of.
+        n_simulations: How many such curves the band is made of.
         seed: Of the draws.
 
     Raises:
@@ -120,7 +120,7 @@ def corp_curve(
     steps = Steps.of(stated, outcome)
     cells = steps.joined(_CELLS)
     rng = np.random.default_rng(seed)
-    redrawn = list(cells.redrawn(n_draws, rng))
+    redrawn = list(cells.redrawn(n_simulations, rng))
     by_chance = _miscalibrations(redrawn)
     # Joining hides some of what chance adds: the mean to compare with is that of all rows.
     whole = by_chance if cells is steps else _miscalibrations(steps.redrawn(_WHOLE_DRAWS, rng))
@@ -136,7 +136,7 @@ def corp_curve(
         level=level,
         decomposition=steps.decomposition(),
         miscalibration_if_calibrated=float(whole.mean()),
-        p_value=float((1 + (by_chance >= seen - 1e-12).sum()) / (1 + n_draws)),
+        p_value=float((1 + (by_chance >= seen - 1e-12).sum()) / (1 + n_simulations)),
     )
 
 

@@ -102,10 +102,10 @@ class Steps:
         mean = np.add.reduceat(self.counts * self.stated, starts) / counts
         return self.fitted(mean, counts, np.add.reduceat(self.hits, starts))
 
-    def redrawn(self, n_draws: int, rng: np.random.Generator) -> Iterator[Steps]:
+    def redrawn(self, n_simulations: int, rng: np.random.Generator) -> Iterator[Steps]:
         """Fits again to outcomes drawn from the stated probabilities, that many times."""
         counts, chances = self.counts.astype(np.int64), np.minimum(self.stated, 1.0)
-        for _ in range(n_draws):
+        for _ in range(n_simulations):
             yield self.fitted(self.stated, self.counts, rng.binomial(counts, chances).astype(np.float64))
 
     def decomposition(self) -> BrierDecomposition:

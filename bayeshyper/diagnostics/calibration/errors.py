@@ -128,7 +128,7 @@ class CalibrationError:
 
 
 def calibration_errors(
-    probs: ArrayLike, labels: ArrayLike, *, n_bins: int = 15, n_draws: int = 50, seed: int = 0
+    probs: ArrayLike, labels: ArrayLike, *, n_bins: int = 15, n_simulations: int = 50, seed: int = 0
 ) -> tuple[CalibrationError, ...]:
     """Returns all calibration errors of class probabilities, each with what chance alone gives.
 
@@ -136,7 +136,7 @@ def calibration_errors(
         probs: Class probabilities ``(N, C)``.
         labels: The number of the class that happened, ``(N,)``.
         n_bins: Of those that have bins.
-        n_draws: How many draws of outcomes tell what chance alone gives of "smooth".
+        n_simulations: How many draws of outcomes tell what chance alone gives of "smooth".
         seed: Of those draws, and of those behind "maximum".
 
     Raises:
@@ -184,7 +184,7 @@ def calibration_errors(
             "smooth",
             "Smooth ECE",
             smooth_calibration_error(confidence, correct),
-            smooth_error_if_calibrated(confidence, n_draws=n_draws, seed=seed),
+            smooth_error_if_calibrated(confidence, n_simulations=n_simulations, seed=seed),
             f"The mean gap {gap}, smoothed rather than binned.",
         ),
         CalibrationError(
@@ -221,7 +221,7 @@ def _largest_gap(curve: ReliabilityCurve) -> float:
     return float(np.abs(curve.accuracy - curve.confidence).max())
 
 
-def _largest_gap_if_calibrated(curve: ReliabilityCurve, *, seed: int, n_draws: int = 2000) -> float:
+def _largest_gap_if_calibrated(curve: ReliabilityCurve, *, seed: int, n_simulations: int = 2000) -> float:
     rng = np.random.default_rng(seed)
-    hits = rng.binomial(curve.counts, curve.confidence, size=(n_draws, len(curve.counts)))
+    hits = rng.binomial(curve.counts, curve.confidence, size=(n_simulations, len(curve.counts)))
     return float(np.abs(hits / curve.counts - curve.confidence).max(axis=1).mean())

@@ -38,7 +38,7 @@ def smooth_calibration_error(confidence: ArrayLike, correct: ArrayLike) -> float
     return _fixed_point(_on_nodes(stated, right - stated) / len(stated))
 
 
-def smooth_error_if_calibrated(confidence: ArrayLike, *, n_draws: int = 50, seed: int = 0) -> float:
+def smooth_error_if_calibrated(confidence: ArrayLike, *, n_simulations: int = 50, seed: int = 0) -> float:
     """Returns the mean `smooth_calibration_error` that chance alone gives at these stated probabilities.
 
     Example:
@@ -49,8 +49,8 @@ def smooth_error_if_calibrated(confidence: ArrayLike, *, n_draws: int = 50, seed
     rng = np.random.default_rng(seed)
     used, node = np.unique(np.rint(stated * _NODES).astype(np.int64), return_inverse=True)
     counts, total = np.bincount(node), np.bincount(node, stated)
-    errors = np.empty(n_draws)
-    for b in range(n_draws):
+    errors = np.empty(n_simulations)
+    for b in range(n_simulations):
         residual = np.zeros(_NODES + 1)
         residual[used] = (rng.binomial(counts, np.minimum(total / counts, 1.0)) - total) / len(stated)
         errors[b] = _fixed_point(residual)

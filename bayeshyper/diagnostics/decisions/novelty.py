@@ -1,4 +1,4 @@
-"""Finding rows unlike those it knows: does a score of strangeness tell a new table from a known one?"""
+"""Finding unfamiliar rows: does a score of strangeness tell a second table from a familiar one?"""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from sklearn.metrics import average_precision_score, roc_curve
 
 from bayeshyper.diagnostics import _checks
 from bayeshyper.diagnostics._checks import Floats
+from bayeshyper.diagnostics._words import percent
 from bayeshyper.diagnostics.decisions.uncertainty import knows_its_parts, uncertainty_split
 from bayeshyper.diagnostics.predictives import Predictive
 from bayeshyper.diagnostics.scores.bootstrap import binomial_interval
@@ -21,25 +22,25 @@ MAX_POINTS = 200
 """The ROC curve is kept at about this many points at most."""
 
 CAUGHT = 0.95
-"""The share of the new rows that FPR95 asks to find."""
+"""The share of unfamiliar rows that FPR95 asks to find."""
 
 
 @dataclass(frozen=True, eq=False)
 class Novelty:
-    """How well a score tells new rows from known ones; the new ones are the positives.
+    """How well a score tells unfamiliar rows from familiar ones; the unfamiliar ones are the positives.
 
     Args:
-        n_known: Rows like those it learned from.
-        n_new: Rows of the other table.
-        auroc: How often a new row scores above a known one; chance is 0.5.
-        fpr95: The share of known rows called new where 95 % of the new ones are found.
-        aupr: The average precision of finding new rows; chance is their share of all rows.
+        n_familiar: Rows like those it learned from.
+        n_unfamiliar: Rows of the other table.
+        auroc: How often an unfamiliar row scores above a familiar one; chance is 0.5.
+        fpr95: The share of familiar rows called unfamiliar where 95 % of the unfamiliar ones are found.
+        aupr: The average precision of finding unfamiliar rows; chance is their share of all rows.
         false_positive_rate: Of the ROC curve ``(K,)``, rising from 0 to 1; thinned to about 200 points.
         true_positive_rate: Likewise.
     """
 
-    n_known: int
-    n_new: int
+    n_familiar: int
+    n_unfamiliar: int
     auroc: Score
     fpr95: Score
     aupr: Score
@@ -49,8 +50,8 @@ class Novelty:
     def to_dict(self) -> dict[str, Any]:
         """Returns the scores and the curve as JSON knows them."""
         return {
-            "n_known": self.n_known,
-            "n_new": self.n_new,
+            "n_familiar": self.n_familiar,
+            "n_unfamiliar": self.n_unfamiliar,
             **{name: getattr(self, name).to_dict() for name in ("auroc", "fpr95", "aupr")},
             "false_positive_rate": self.false_positive_rate.tolist(),
             "true_positive_rate": self.true_positive_rate.tolist(),
@@ -58,7 +59,7 @@ class Novelty:
 
 
 def novelty(
-    known_scores: ArrayLike, new_scores: ArrayLike, *, seed: int = 0, n_bootstrap: int = 1000
+    familiar_scores: ArrayLike, unfamiliar_scores: ArrayLike, *, seed: int = 0, n_bootstrap: int = 1000
 ) -> Novelty:
     """Judges a score of strangeness, such as the epistemic uncertainty, by a second table.
 
@@ -67,8 +68,8 @@ def novelty(
     variance). FPR95's is the bootstrap's over both tables, and never narrower than the exact binomial one.
 
     Args:
-        known_scores: ``(M,)``, of rows like those it learned from; higher is stranger.
-        new_scores: ``(N,)``, of the other table.
+        familiar_scores: ``(M,)``, of rows like those it learned from; higher is stranger.
+        unfamiliar_scores: ``(N,)``, of the other table.
         seed: Of the bootstrap.
         n_bootstrap: How many replicates.
 
@@ -83,24 +84,25 @@ def novelty(
         >>> found.auroc.value, found.fpr95.value
         (0.9375, 0.25)
     """
-    known, new = _checks.column("known_scores", known_scores), _checks.column("new_scores", new_scores)
-    is_new = np.repeat([0, 1], [len(known), len(new)])
-    both = np.concatenate([known, new])
-    false, true, _ = roc_curve(is_new, both)
-    prevalence = len(new) / len(both)
+    familiar = _checks.column("familiar_scores", familiar_scores)
+    unfamiliar = _checks.column("unfamiliar_scores", unfamiliar_scores)
+    is_unfamiliar = np.repeat([0, 1], [len(familiar), len(unfamiliar)])
+    both = np.concatenate([familiar, unfamiliar])
+    false, true, _ = roc_curve(is_unfamiliar, both)
+    prevalence = len(unfamiliar) / len(both)
     kept = _thinned(false, true)
     return Novelty(
-        n_known=len(known),
-        n_new=len(new),
-        auroc=_auroc(known, new),
-        fpr95=_fpr95(known, new, np.random.default_rng(seed), n_bootstrap),
+        n_familiar=len(familiar),
+        n_unfamiliar=len(unfamiliar),
+        auroc=_auroc(familiar, unfamiliar),
+        fpr95=_fpr95(familiar, unfamiliar, np.random.default_rng(seed), n_bootstrap),
         aupr=Score(
             name="aupr",
             label="AUPR",
-            value=min(float(average_precision_score(is_new, both)), 1.0),  # which rounding may pass
+            value=min(float(average_precision_score(is_unfamiliar, both)), 1.0),  # which rounding may pass
             unit="share",
-            explanation="Of the rows called new, the share that are, averaged over how many are found; "
-            f"chance alone gives {prevalence:.3g} here.",
+            explanation="Of the rows called unfamiliar, how many are, averaged over the share that is found; "
+            f"chance alone gives {percent(prevalence, len(both))} here.",
             reason="It depends on how many rows each table has: compare it only on the same two.",
         ),
         false_positive_rate=false[kept],
@@ -126,20 +128,21 @@ def strangeness(predictive: Predictive) -> Floats:
     return np.diff(predictive.interval(0.9), axis=1)[:, 0]
 
 
-def _auroc(known: Floats, new: Floats) -> Score:
+def _auroc(familiar: Floats, unfamiliar: Floats) -> Score:
     """A pair of equal scores counts half; midranks make that N log N."""
-    m, n = len(known), len(new)
-    ranks = stats.rankdata(np.concatenate([known, new]))
+    m, n = len(familiar), len(unfamiliar)
+    ranks = stats.rankdata(np.concatenate([familiar, unfamiliar]))
     # The share of the other table's rows on the right side of each row (DeLong's structural components).
-    of_known = 1.0 - (ranks[:m] - stats.rankdata(known)) / n
-    of_new = (ranks[m:] - stats.rankdata(new)) / m
-    value = float(of_new.mean())
+    of_familiar = 1.0 - (ranks[:m] - stats.rankdata(familiar)) / n
+    of_unfamiliar = (ranks[m:] - stats.rankdata(unfamiliar)) / m
+    value = float(of_unfamiliar.mean())
     about: dict[str, Any] = {
         "name": "auroc",
         "label": "AUROC",
         "value": value,
         "unit": "share",
-        "explanation": "How often a new row scores as stranger than a known one; 0.5 is chance, 1 is always.",
+        "explanation": "How often an unfamiliar row scores as stranger than a familiar one; "
+        f"{percent(0.5)} is chance.",
     }
     if value in (0.0, 1.0):
         fewer = min(m, n)
@@ -147,21 +150,21 @@ def _auroc(known: Floats, new: Floats) -> Score:
         return Score(**about, lower=lower, upper=upper, method="exact binomial")
     if m < 2 or n < 2:
         return Score(**about, reason="A table of one row says nothing about the spread of the AUROC.")
-    error = np.sqrt(of_known.var(ddof=1) / m + of_new.var(ddof=1) / n)
+    error = np.sqrt(of_familiar.var(ddof=1) / m + of_unfamiliar.var(ddof=1) / n)
     reach = stats.norm.isf(0.025) * error / (value * (1.0 - value))
     lower, upper = special.expit(special.logit(value) + np.array([-reach, reach]))
     return Score(**about, lower=float(lower), upper=float(upper), method="DeLong")
 
 
-def _fpr95(known: Floats, new: Floats, rng: np.random.Generator, n_bootstrap: int) -> Score:
-    """The threshold is an order statistic of the new scores, the rate a share of the known ones.
+def _fpr95(familiar: Floats, unfamiliar: Floats, rng: np.random.Generator, n_bootstrap: int) -> Score:
+    """The threshold is an order statistic of the unfamiliar scores, the rate a share of the familiar ones.
 
     So a bootstrap replicate needs no resampling: the k-th smallest of N draws from the ranks 1 to N is
-    ⌈N·Beta(k, N - k + 1)⌉ in distribution, and the known rows above it are binomial.
+    ⌈N·Beta(k, N - k + 1)⌉ in distribution, and the familiar rows above it are binomial.
     """
-    m, n = len(known), len(new)
+    m, n = len(familiar), len(unfamiliar)
     least = n - int(np.ceil(CAUGHT * n - 1e-9)) + 1  # the rank, from below, of the threshold
-    ordered, strange = np.sort(new), np.sort(known)
+    ordered, strange = np.sort(unfamiliar), np.sort(familiar)
     hits = m - int(np.searchsorted(strange, ordered[least - 1], side="left"))
     rank = np.ceil(n * rng.beta(least, n - least + 1, size=n_bootstrap)).astype(np.int64)
     share = 1.0 - np.searchsorted(strange, ordered[np.clip(rank, 1, n) - 1], side="left") / m
@@ -175,7 +178,8 @@ def _fpr95(known: Floats, new: Floats, rng: np.random.Generator, n_bootstrap: in
         upper=max(float(high), exact[1]),
         better="lower",
         unit="share",
-        explanation="How many known rows are called new where the threshold finds 95 % of the new ones.",
+        explanation=f"How many familiar rows are called unfamiliar where {percent(CAUGHT)} of the unfamiliar "
+        "ones are found.",
     )
 
 

@@ -53,7 +53,7 @@ def evaluate_classification(
     groups = None
     if by is not None:
         groups = miscalibration_by_group(by, confidence=confidence, correct=correct, level=level)
-    errors = calibration_errors(probs, index, n_draws=min(make.n_bootstrap, 50), seed=make.seed)
+    errors = calibration_errors(probs, index, n_simulations=min(make.n_bootstrap, 50), seed=make.seed)
     names = tuple(str(label) for label in labels)
     scores = (
         make.mean(
@@ -123,4 +123,4 @@ def evaluate_classification(
 def _corp(probs: Floats, index: Integers, make: ScoreMaker) -> CORPCurve:
     """The reliability of the second of two classes, or of the likeliest of more."""
     stated, happened = (probs[:, 1], index == 1) if probs.shape[1] == 2 else top_label(probs, index)
-    return corp_curve(np.minimum(stated, 1.0), happened, n_draws=make.n_bootstrap, seed=make.seed)
+    return corp_curve(np.minimum(stated, 1.0), happened, n_simulations=make.n_bootstrap, seed=make.seed)

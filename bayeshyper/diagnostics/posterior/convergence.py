@@ -7,8 +7,9 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from bayeshyper.diagnostics._checks import Floats
 from bayeshyper.diagnostics.arviz.majors import effective_sample_size, rhat
 from bayeshyper.errors import DataError
 
@@ -56,7 +57,7 @@ class Convergence:
     ess_median: float | None = None
 
     @property
-    def note(self) -> str:
+    def sentence(self) -> str:
         """What it means, in plain words."""
         if self.reason is not None or self.rhat_max is None or self.share_above_1_05 is None:
             return f"The restarts were not compared: {self.reason}."
@@ -74,8 +75,8 @@ class Convergence:
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain numbers, for JSON, with the note; an infinite R̂ is None."""
-        record = {**asdict(self), "worst_rows": list(self.worst_rows), "note": self.note}
+        """Plain numbers, for JSON, with the sentence; an infinite R̂ is None."""
+        record = {**asdict(self), "worst_rows": list(self.worst_rows), "sentence": self.sentence}
         return {
             name: None if isinstance(value, float) and not math.isfinite(value) else value
             for name, value in record.items()
@@ -140,7 +141,7 @@ def _without(compared: Convergence, reason: str) -> Convergence:
     return Convergence(compared.n_members, compared.n_draws, compared.n_compared, reason=reason)
 
 
-def _rhat(values: NDArray[np.float64]) -> NDArray[np.float64]:
+def _rhat(values: Floats) -> Floats:
     """R̂ of each of N values, ``(M, S, N)`` to ``(N,)``, where ArviZ has 0/0 too."""
     still = np.ptp(values, axis=1).max(axis=0) == 0  # within every restart
     differ = np.ptp(values, axis=(0, 1)) > 0

@@ -42,13 +42,13 @@ class PSIS:
     Attributes:
         khat: Of each restart; infinite where fewer than five weights make up the tail.
         ess: How many draws the smoothed weights of each restart amount to, 1/Σ w².
-        draws: S, of each restart.
+        n_draws: S, of each restart.
         source: Where log q comes from; unless it is exact, k̂ is indicative.
     """
 
     khat: tuple[float, ...]
     ess: tuple[float, ...]
-    draws: int
+    n_draws: int
     source: DensitySource
 
     @property
@@ -59,7 +59,7 @@ class PSIS:
     @property
     def threshold(self) -> float:
         """min(1 − 1/log₁₀ S, 0.7): above it, so many draws do not do (Vehtari et al. 2024)."""
-        return min(1.0 - 1.0 / math.log10(self.draws), 0.7)
+        return min(1.0 - 1.0 / math.log10(self.n_draws), 0.7)
 
     @property
     def word(self) -> Literal["close", "usable", "far"]:
@@ -96,7 +96,7 @@ class PSIS:
     def from_dict(cls, record: dict[str, Any]) -> PSIS:
         """The inverse of `to_dict`."""
         khat = tuple(math.inf if value is None else value for value in record["khat"])
-        return cls(khat, tuple(record["ess"]), record["draws"], record["source"])
+        return cls(khat, tuple(record["ess"]), record["n_draws"], record["source"])
 
 
 def pareto_khat(log_weights: ArrayLike) -> tuple[float, float]:

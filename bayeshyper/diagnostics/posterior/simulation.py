@@ -37,7 +37,7 @@ class SimulationCalibration:
     Attributes:
         names: Of the Q quantities.
         ranks: ``(repetitions, Q)``, between 0 and the number of draws, ties broken at random.
-        draws: S.
+        n_draws: S.
         p_values: Of each quantity's chi-square test of uniform ranks, ``(Q,)``.
         differences: For each quantity the distribution function of its ranks less the uniform one, with its
             simultaneous 95 % band: from above zero to below, the posterior is too narrow.
@@ -45,7 +45,7 @@ class SimulationCalibration:
 
     names: tuple[str, ...]
     ranks: NDArray[np.int64]
-    draws: int
+    n_draws: int
     p_values: tuple[float, ...]
     differences: tuple[PITDifference, ...]
 
@@ -60,7 +60,7 @@ class SimulationCalibration:
         return {
             "names": list(self.names),
             "ranks": self.ranks.tolist(),
-            "draws": self.draws,
+            "n_draws": self.n_draws,
             "p_values": list(self.p_values),
             "differences": [difference.to_dict() for difference in self.differences],
             "flagged": list(self.flagged),

@@ -71,8 +71,8 @@ def novelty_figure(curves: dict[str, Novelty]) -> Figure:
         ),
         caption="The further to the upper left, the better its uncertainty tells the second table's rows "
         "from these. On the diagonal it cannot.",
-        summary=f"{'It cannot be computed' if auroc is None else f'The area under the curve is {auroc:.2f}'}"
-        "; 0.5 is chance, 1 is perfect.",
+        summary=f"The area under the curve is {'unknown' if auroc is None else percent(auroc)}; "
+        f"{percent(0.5)} is chance.",
         header=("Mistakes", *curves),
         rows=tuple(
             (

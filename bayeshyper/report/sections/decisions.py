@@ -59,7 +59,8 @@ def novelty_section(models: Mapping[str, Evaluation]) -> Section | None:
         "novelty",
         "Would it notice unfamiliar rows?",
         sentences=(
-            f"A second table of {plural(first.n_new, 'row')} is held against these {first.n_known:,}. {said}",
+            f"A second table of {plural(first.n_unfamiliar, 'row')} is held against these "
+            f"{first.n_familiar:,}. {said}",
         ),
         figures=(novelty_figure(curves),),
         tables=(

@@ -55,7 +55,7 @@ def _khat(psis: PSIS) -> tuple[Cell, ...]:
 
 
 def _rhat(convergence: Convergence) -> tuple[Cell, ...]:
-    check = Cell("Do the restarts agree? (R̂ on function values)", convergence.note)
+    check = Cell("Do the restarts agree? (R̂ on function values)", convergence.sentence)
     if convergence.rhat_max is None:
         return check, Cell("Not compared", tone="open")
     agree = convergence.rhat_max <= 1.05

@@ -34,7 +34,7 @@ def test_the_parts_are_differences_of_brier_scores(seed: int) -> None:
     stated = stated.round(2)
     recalibrated = IsotonicRegression().fit(stated, happened).predict(stated)
     best, base = np.mean((recalibrated - happened) ** 2), np.mean((happened.mean() - happened) ** 2)
-    found = corp_curve(stated, happened, n_draws=10)
+    found = corp_curve(stated, happened, n_simulations=10)
     assert found.miscalibration == pytest.approx(np.mean((stated - happened) ** 2) - best, abs=1e-10)
     assert found.discrimination == pytest.approx(base - best, abs=1e-10)
     assert found.uncertainty == pytest.approx(base, abs=1e-10)
@@ -65,7 +65,7 @@ def test_the_parts_add_up_to_the_brier_score_for_any_number_of_classes(n_classes
     assert other.to_dict() == pytest.approx(found.to_dict(), abs=1e-10)
     if n_classes == 2:
         assert found.to_dict() == pytest.approx(
-            {**corp_curve(probs[:, 1], labels == 1, n_draws=1).decomposition.to_dict()}, abs=1e-10
+            {**corp_curve(probs[:, 1], labels == 1, n_simulations=1).decomposition.to_dict()}, abs=1e-10
         )
 
 
@@ -86,17 +86,19 @@ def test_recalibrated_probabilities_need_no_more_recalibration() -> None:
 
 def test_miscalibration_of_a_calibrated_forecast_vanishes_and_is_what_chance_gives() -> None:
     for n, bound in ((300, 0.05), (30_000, 0.002)):
-        curve = corp_curve(*rows(n, 1), n_draws=300)
+        curve = corp_curve(*rows(n, 1), n_simulations=300)
         assert 0 < curve.miscalibration < bound
         assert 0.4 < curve.miscalibration / curve.miscalibration_if_calibrated < 2.0
-    seen = np.array([corp_curve(*rows(100, s), n_draws=1).miscalibration for s in range(300)])
-    stated = np.mean([corp_curve(*rows(100, s), n_draws=50).miscalibration_if_calibrated for s in range(40)])
+    seen = np.array([corp_curve(*rows(100, s), n_simulations=1).miscalibration for s in range(300)])
+    stated = np.mean(
+        [corp_curve(*rows(100, s), n_simulations=50).miscalibration_if_calibrated for s in range(40)]
+    )
     assert abs(seen.mean() - stated) < 4 * seen.std() * np.sqrt(1 / 300 + 1 / 2000)
 
 
 def test_the_p_value_is_calibrated_and_small_for_a_planted_fault() -> None:
     """At most 5 % of 200 calibrated forecasts have one of 0.05 or less, with a binomial 0.001 tail."""
-    p_values = [corp_curve(*rows(80, s), n_draws=99).p_value for s in range(200)]
+    p_values = [corp_curve(*rows(80, s), n_simulations=99).p_value for s in range(200)]
     assert np.mean(np.array(p_values) <= 0.05) <= stats.binom.ppf(0.999, 200, 0.05) / 200
     assert corp_curve(*rows(500, 0, 2.0)).p_value < 0.002
     assert corp_curve(*rows(5000, 0, 1.3)).p_value < 0.002
@@ -106,7 +108,7 @@ def test_the_band_holds_a_calibrated_curve_at_each_point() -> None:
     """In the middle, over 200 forecasts on 100 rows, with the stated 90 % less a binomial 0.001 tail."""
     inside = np.zeros(3)
     for seed in range(200):
-        curve = corp_curve(*rows(100, seed), n_draws=199, level=0.9)
+        curve = corp_curve(*rows(100, seed), n_simulations=199, level=0.9)
         at = np.array([0.25, 0.5, 0.75])
         seen, low, high = (
             np.interp(at, curve.probability, y) for y in (curve.recalibrated, curve.lower, curve.upper)
@@ -118,7 +120,7 @@ def test_the_band_holds_a_calibrated_curve_at_each_point() -> None:
 
 def test_a_page_stays_small_however_many_rows() -> None:
     stated, happened = rows(200_000, 3, 1.2)
-    curve = corp_curve(stated, happened, n_draws=100)
+    curve = corp_curve(stated, happened, n_simulations=100)
     assert len(curve.probability) <= 300
     assert (np.diff(curve.probability) > 0).all()
     assert (np.diff(curve.recalibrated) >= 0).all()

@@ -70,7 +70,7 @@ def test_chance_alone_gives_the_stated_error() -> None:
     """Over 150 calibrated tables, to four standard errors of both means."""
     sure = np.random.default_rng(6).uniform(0.5, 1.0, size=200)
     seen = [smooth_calibration_error(sure, np.random.default_rng(s).random(200) < sure) for s in range(150)]
-    stated = smooth_error_if_calibrated(sure, n_draws=150)
+    stated = smooth_error_if_calibrated(sure, n_simulations=150)
     assert abs(np.mean(seen) - stated) < 4 * np.std(seen) * np.sqrt(2 / 150)
 
 

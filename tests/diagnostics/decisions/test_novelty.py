@@ -83,7 +83,7 @@ def test_many_rows_leave_a_short_curve() -> None:
 
 @pytest.mark.parametrize(
     ("known", "new", "says"),
-    [([], [1.0], "known_scores is empty"), ([1.0], [np.nan], "new_scores has 1 NaN")],
+    [([], [1.0], "familiar_scores is empty"), ([1.0], [np.nan], "unfamiliar_scores has 1 NaN")],
 )
 def test_what_is_no_table_is_said(known: list[float], new: list[float], says: str) -> None:
     with pytest.raises(DataError, match=says):

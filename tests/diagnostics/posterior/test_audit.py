@@ -226,7 +226,7 @@ def test_the_khat_is_that_of_psis_at_other_draws() -> None:
     weights = audit(model, guide.hypernetwork, x, y, draws=400, inner=4).psis
     fresh = psis(model, guide.hypernetwork, x, y, draws=400, source="linearised", seed=1)
     assert weights is not None
-    assert (weights.source, weights.draws, len(weights.khat)) == ("linearised", 400, 2)
+    assert (weights.source, weights.n_draws, len(weights.khat)) == ("linearised", 400, 2)
     assert weights.khat == pytest.approx(fresh.khat, abs=0.5)
 
 

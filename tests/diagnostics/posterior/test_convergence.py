@@ -24,8 +24,8 @@ def test_restarts_that_agree_have_an_rhat_of_one() -> None:
     assert found.ess_median is not None
     assert abs(found.rhat_max - 1.0) < 0.01
     assert found.ess_median == pytest.approx(4000, rel=0.15)
-    assert "agree" in found.note
-    assert "over-confident" not in found.note
+    assert "agree" in found.sentence
+    assert "over-confident" not in found.sentence
 
 
 def test_the_same_draws_twice_are_no_more_than_once() -> None:
@@ -45,7 +45,7 @@ def test_a_restart_that_stands_apart_is_found_with_its_row() -> None:
     assert found.worst_rows[0] == 4
     assert found.share_above_1_05 == pytest.approx(1 / 7)
     assert found.ess_min < 20  # of 600
-    assert "over-confident" in found.note
+    assert "over-confident" in found.sentence
 
 
 def test_the_numbers_are_arvizs() -> None:

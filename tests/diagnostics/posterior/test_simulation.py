@@ -61,7 +61,7 @@ def test_an_exact_posterior_has_uniform_ranks() -> None:
     assert found.flagged == ()
     assert found.ranks.shape == (400, 2)
     assert found.ranks.min() == 0
-    assert found.ranks.max() == found.draws == DRAWS
+    assert found.ranks.max() == found.n_draws == DRAWS
     # The mean of 400 uniform ranks, within four standard errors.
     assert abs(found.ranks[:, 0].mean() - DRAWS / 2) < 4 * DRAWS / np.sqrt(12 * 400)
 
