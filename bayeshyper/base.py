@@ -122,8 +122,10 @@ class TableEstimator(BaseEstimator):
 
         It uses weights drawn once at the end of the fit, in float64: a row always gets the same answer.
         """
-        inputs = self._inputs(X)
-        return PredictiveDistribution(self._model64, self._draws, inputs, **self._units())
+        return self._predictive(self._inputs(X), self._draws)
+
+    def _predictive(self, inputs: Tensor, weights: Tensor) -> PredictiveDistribution:
+        return PredictiveDistribution(self._model64, weights, inputs, **self._units())
 
     def _inputs(self, X: Any) -> Tensor:
         """The rows as the network sees them, ``(N, F)`` in float64."""
@@ -234,9 +236,9 @@ class TableEstimator(BaseEstimator):
         if prior_draws:
             with seeded(seed):
                 weights = self._model64.prior().sample(torch.Size((prior_draws,)))
-            prior = PredictiveDistribution(self._model64, weights, inputs, **self._units())
+            prior = self._predictive(inputs, weights)
         return to_arviz(
-            PredictiveDistribution(self._model64, self._draws, inputs, **self._units()),
+            self._predictive(inputs, self._draws),
             np.asarray(y),
             WeightEnsemble(self._draws, self._model.spec, self._model.target),
             chains=self._chains,

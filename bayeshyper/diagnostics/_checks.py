@@ -93,6 +93,19 @@ def label_indices(labels: ArrayLike, n_classes: int, *, n_rows: int) -> Integers
     return read
 
 
+def labelled(probs: ArrayLike, labels: ArrayLike) -> tuple[Floats, Integers]:
+    """Reads class probabilities ``(N, C)`` and the class that happened in each row, ``(N,)``."""
+    stated = probabilities(probs)
+    return stated, label_indices(labels, stated.shape[1], n_rows=len(stated))
+
+
+def share(name: str, value: float) -> float:
+    """Reads a level, or another share that is neither none nor all."""
+    if not 0.0 < value < 1.0:
+        raise DataError(f"{name} must lie strictly between 0 and 1, as in 0.9: got {value}.")
+    return value
+
+
 def class_numbers(labels: ArrayLike, classes: ArrayLike | None, n_classes: int, *, n_rows: int) -> Integers:
     """Reads labels ``(N,)`` as their places among the classes; one that training never saw is named."""
     seen = np.asarray(labels)

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from bayeshyper.diagnostics import _checks
 from bayeshyper.diagnostics._checks import Floats
 from bayeshyper.diagnostics.calibration.decomposition import BrierDecomposition, Steps
 from bayeshyper.diagnostics.calibration.reliability import check_confidence
@@ -115,8 +116,7 @@ def corp_curve(
     stated, outcome = check_confidence(probability, happened)
     if len(stated) < 2:
         raise DataError("One row makes no curve: give at least two rows.")
-    if not 0.0 < level < 1.0:
-        raise DataError(f"level must lie between 0 and 1, as in 0.95: got {level}.")
+    tail = (1.0 - _checks.share("level", level)) / 2.0
     steps = Steps.of(stated, outcome)
     cells = steps.joined(_CELLS)
     rng = np.random.default_rng(seed)
@@ -124,7 +124,6 @@ def corp_curve(
     by_chance = _miscalibrations(redrawn)
     # Joining hides some of what chance adds: the mean to compare with is that of all rows.
     whole = by_chance if cells is steps else _miscalibrations(steps.redrawn(_WHOLE_DRAWS, rng))
-    tail = (1.0 - level) / 2.0
     low, high = np.quantile([again.recalibrated for again in redrawn], [tail, 1.0 - tail], axis=0)
     points = _points(steps)
     seen = cells.decomposition().miscalibration

@@ -8,10 +8,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from bayeshyper.diagnostics._checks import Floats
+from bayeshyper.diagnostics._checks import Booleans, Floats
 from bayeshyper.diagnostics.calibration.bands import LEVELS, uniform_band
 from bayeshyper.diagnostics.calibration.pit import check_pit
 from bayeshyper.diagnostics.scores.bootstrap import binomial_interval
+
+
+def inside_interval(pit: ArrayLike, level: float) -> Booleans:
+    """Returns whether each row lies inside its central interval of the given level, ``(N,)``.
+
+    Example:
+        >>> inside_interval([0.5, 0.9], 0.5).tolist()
+        [True, False]
+    """
+    return np.asarray(np.abs(2.0 * check_pit(pit) - 1.0) <= level)
 
 
 def pit_coverage(pit: ArrayLike, level: float) -> float:
@@ -21,7 +31,7 @@ def pit_coverage(pit: ArrayLike, level: float) -> float:
         >>> pit_coverage([0.5, 0.9], 0.5)
         0.5
     """
-    return float(np.mean(np.abs(2.0 * check_pit(pit) - 1.0) <= level))
+    return float(inside_interval(pit, level).mean())
 
 
 @dataclass(frozen=True)
@@ -66,7 +76,7 @@ def coverage_at(pit: ArrayLike, level: float, *, confidence: float = 0.95) -> Co
         >>> coverage_at([0.5, 0.9], 0.5).observed
         0.5
     """
-    inside = np.abs(2.0 * check_pit(pit) - 1.0) <= level
+    inside = inside_interval(pit, level)
     lower, upper = binomial_interval(int(inside.sum()), len(inside), level=confidence)
     return Coverage(level, float(inside.mean()), len(inside), lower, upper)
 

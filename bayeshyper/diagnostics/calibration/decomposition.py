@@ -55,8 +55,7 @@ def brier_decomposition(probs: ArrayLike, labels: ArrayLike) -> BrierDecompositi
         >>> brier_decomposition([[0.5, 0.5], [0.5, 0.5]], [0, 1])
         BrierDecomposition(miscalibration=0.0, discrimination=0.0, uncertainty=0.25)
     """
-    stated = _checks.probabilities(probs)
-    happened = _checks.label_indices(labels, stated.shape[1], n_rows=len(stated))
+    stated, happened = _checks.labelled(probs, labels)
     classes = [1] if stated.shape[1] == 2 else range(stated.shape[1])
     parts = [Steps.of(stated[:, k], (happened == k).astype(np.float64)).decomposition() for k in classes]
     return BrierDecomposition(

@@ -200,8 +200,7 @@ def calibration_errors(
 def _class_curves(
     probs: ArrayLike, labels: ArrayLike, n_bins: int, binning: Binning
 ) -> list[ReliabilityCurve]:
-    stated = _checks.probabilities(probs)
-    happened = _checks.label_indices(labels, stated.shape[1], n_rows=len(stated))
+    stated, happened = _checks.labelled(probs, labels)
     return [
         reliability_curve(np.minimum(stated[:, k], 1.0), happened == k, n_bins=n_bins, binning=binning)
         for k in range(stated.shape[1])

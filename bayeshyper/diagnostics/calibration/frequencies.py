@@ -39,8 +39,7 @@ def class_frequencies(probs: ArrayLike, labels: ArrayLike) -> ClassFrequencies:
         >>> class_frequencies([[0.5, 0.5]] * 40, [0] * 20 + [1] * 20).p_values.tolist()
         [1.0, 1.0]
     """
-    stated = _checks.probabilities(probs)
-    happened = _checks.label_indices(labels, stated.shape[1], n_rows=len(stated))
+    stated, happened = _checks.labelled(probs, labels)
     counts = np.bincount(happened, minlength=stated.shape[1])
     variance = np.einsum("nc,nc->c", stated, np.maximum(1.0 - stated, 0.0))
     judged = variance >= 5.0

@@ -64,8 +64,7 @@ def top_label(probs: ArrayLike, labels: ArrayLike) -> tuple[Floats, Booleans]:
         >>> float(confidence[0]), bool(correct[0])
         (0.7, False)
     """
-    stated = _checks.probabilities(probs)
-    happened = _checks.label_indices(labels, stated.shape[1], n_rows=len(stated))
+    stated, happened = _checks.labelled(probs, labels)
     return np.minimum(stated.max(axis=1), 1.0), stated.argmax(axis=1) == happened
 
 

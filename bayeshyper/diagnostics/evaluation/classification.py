@@ -23,11 +23,11 @@ from bayeshyper.diagnostics.calibration.reliability import (
     reliability_curve,
     top_label,
 )
-from bayeshyper.diagnostics.evaluation.log_scores import log_scores
-from bayeshyper.diagnostics.evaluation.places import with_places
+from bayeshyper.diagnostics.evaluation.advice import with_places
 from bayeshyper.diagnostics.evaluation.results import Evaluation
 from bayeshyper.diagnostics.evaluation.verdict import LEVEL, judge_classification
 from bayeshyper.diagnostics.predictives import Predictive
+from bayeshyper.diagnostics.predictives.rowwise import log_scores
 from bayeshyper.diagnostics.scores.classification import brier_per_row
 from bayeshyper.diagnostics.scores.maker import ScoreMaker
 from bayeshyper.errors import DataError

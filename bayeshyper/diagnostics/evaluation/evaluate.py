@@ -15,8 +15,8 @@ from bayeshyper.diagnostics.decisions import (
     strangeness,
     uncertainty_split,
 )
+from bayeshyper.diagnostics.evaluation.advice import with_repairs
 from bayeshyper.diagnostics.evaluation.classification import evaluate_classification
-from bayeshyper.diagnostics.evaluation.places import with_repairs
 from bayeshyper.diagnostics.evaluation.regression import evaluate_regression
 from bayeshyper.diagnostics.evaluation.results import Evaluation
 from bayeshyper.diagnostics.predictives import Predictive

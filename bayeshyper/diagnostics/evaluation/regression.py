@@ -12,17 +12,17 @@ from numpy.typing import ArrayLike
 from bayeshyper.diagnostics import _checks
 from bayeshyper.diagnostics._checks import Floats
 from bayeshyper.diagnostics._words import percent
-from bayeshyper.diagnostics.calibration.coverage import Coverage, coverage_at, coverage_curve
+from bayeshyper.diagnostics.calibration.coverage import Coverage, coverage_at, coverage_curve, inside_interval
 from bayeshyper.diagnostics.calibration.ecdf import pit_difference
 from bayeshyper.diagnostics.calibration.groups import miscalibration_by_group
 from bayeshyper.diagnostics.calibration.pit import pit_histogram
 from bayeshyper.diagnostics.calibration.quantiles import below_quantile, gap_if_calibrated, mean_quantile_gap
 from bayeshyper.diagnostics.calibration.uniformity import uniformity
-from bayeshyper.diagnostics.evaluation.log_scores import log_scores
-from bayeshyper.diagnostics.evaluation.places import with_places
+from bayeshyper.diagnostics.evaluation.advice import with_places
 from bayeshyper.diagnostics.evaluation.results import Evaluation
 from bayeshyper.diagnostics.evaluation.verdict import LEVEL, judge_regression
 from bayeshyper.diagnostics.predictives import Predictive, pit_values
+from bayeshyper.diagnostics.predictives.rowwise import log_scores
 from bayeshyper.diagnostics.scores.bootstrap import bootstrap_interval
 from bayeshyper.diagnostics.scores.intervals import interval_score_per_row, weighted_interval_score_per_row
 from bayeshyper.diagnostics.scores.maker import ScoreMaker
@@ -185,7 +185,7 @@ def _quantiles(predictive: Predictive) -> Floats:
 def _with_bootstrap(coverage: Coverage, pit: Floats, make: ScoreMaker) -> Coverage:
     if len(pit) < 2:
         return coverage
-    inside = np.abs(2.0 * pit - 1.0) <= coverage.level
+    inside = inside_interval(pit, coverage.level)
     low, high = bootstrap_interval(inside, n_bootstrap=make.n_bootstrap, seed=make.seed)
     return replace(coverage, bootstrap_lower=low, bootstrap_upper=high)
 

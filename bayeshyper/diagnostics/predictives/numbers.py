@@ -45,8 +45,7 @@ def central_levels(level: float) -> list[float]:
         >>> central_levels(0.5)
         [0.25, 0.75]
     """
-    if not 0.0 < level < 1.0:
-        raise DataError(f"An interval's level must lie strictly between 0 and 1, like 0.9: got {level}.")
+    _checks.share("level", level)
     return [(1.0 - level) / 2.0, (1.0 + level) / 2.0]
 
 

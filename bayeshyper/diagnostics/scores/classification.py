@@ -26,8 +26,7 @@ def brier_per_row(probs: ArrayLike, labels: ArrayLike) -> Floats:
         >>> brier_per_row([[0.5, 0.5], [0.0, 1.0]], [0, 1]).tolist()
         [0.25, 0.0]
     """
-    stated = _checks.probabilities(probs)
-    happened = _checks.label_indices(labels, stated.shape[1], n_rows=len(stated))
+    stated, happened = _checks.labelled(probs, labels)
     of_happened = np.take_along_axis(stated, happened[:, None], axis=1)[:, 0]
     # Σ_k (p_k - 1[k = y])² = Σ p² - p_y² + (1 - p_y)², without building a one-hot table.
     rows: Floats = np.einsum("nc,nc->n", stated, stated) - of_happened**2 + (1.0 - of_happened) ** 2
@@ -51,6 +50,5 @@ def accuracy(probs: ArrayLike, labels: ArrayLike) -> float:
         >>> accuracy([[0.9, 0.1], [0.6, 0.4]], [0, 1])
         0.5
     """
-    stated = _checks.probabilities(probs)
-    happened = _checks.label_indices(labels, stated.shape[1], n_rows=len(stated))
+    stated, happened = _checks.labelled(probs, labels)
     return float(np.mean(stated.argmax(axis=1) == happened))

@@ -65,10 +65,8 @@ def interval_score_per_row(intervals: ArrayLike, y: ArrayLike, *, level: float) 
     """
     seen = _checks.column("y", y)
     ends = _finite_ends(intervals, n_rows=len(seen))
-    if not 0.0 < level < 1.0:
-        raise DataError(f"level must lie between 0 and 1, as in 0.9: got {level}.")
     # 1 - 0.9 is not 0.1 in binary: 2 / (1 - level) would be 19.999…
-    penalty = 2.0 / round(1.0 - level, 12)
+    penalty = 2.0 / round(1.0 - _checks.share("level", level), 12)
     missed = np.maximum(ends[:, 0] - seen, 0.0) + np.maximum(seen - ends[:, 1], 0.0)
     return np.asarray(ends[:, 1] - ends[:, 0] + penalty * missed, dtype=np.float64)
 

@@ -156,7 +156,7 @@ def test_one_class_and_constant_predictions_have_their_exact_parts() -> None:
         (lambda: corp_curve([0.5, np.nan], [True, False]), "1 NaN value"),
         (lambda: corp_curve([0.5, 1.1], [True, False]), "between 0 and 1"),
         (lambda: corp_curve([0.5, 0.5], [0.2, 0.4]), "must hold booleans"),
-        (lambda: corp_curve([0.5, 0.5], [0, 1], level=95), "as in 0.95"),
+        (lambda: corp_curve([0.5, 0.5], [0, 1], level=95), "as in 0.9"),
         (lambda: brier_decomposition([[0.5, 0.6]], [0]), "row 0 sums to 1.1"),
         (lambda: brier_decomposition([[0.5, 0.5]], [2]), "between 0 and 1"),
     ],

@@ -84,7 +84,7 @@ def test_a_certain_and_right_forecast_scores_zero_and_units_carry_over() -> None
 @pytest.mark.parametrize(
     ("call", "says"),
     [
-        (lambda: interval_score([[0.0, 1.0]], [0.5], level=1.0), "level must lie between 0 and 1"),
+        (lambda: interval_score([[0.0, 1.0]], [0.5], level=1.0), "level must lie strictly between 0 and 1"),
         (lambda: interval_score([[0.0, 1.0]], [0.5], level=90), "as in 0.9: got 90"),
         (lambda: interval_score([[0.0, np.inf]], [0.5], level=0.9), "infinite ends"),
         (lambda: interval_score([[1.0, 0.0]], [0.5], level=0.9), "not above"),

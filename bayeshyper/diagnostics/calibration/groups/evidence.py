@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from bayeshyper.diagnostics._checks import Booleans, Floats, Integers
+from bayeshyper.diagnostics.calibration.coverage import inside_interval
 from bayeshyper.diagnostics.calibration.groups.familywise import share_p_values, uniform_mean_p_values
 from bayeshyper.diagnostics.calibration.groups.grouping import Grouping
 from bayeshyper.diagnostics.calibration.groups.table import Group, Measure
@@ -38,7 +39,7 @@ def read_evidence(
     """
     if pit is not None and confidence is None and correct is None:
         values = check_pit(pit)
-        inside = (np.abs(2.0 * values - 1.0) <= coverage).astype(np.float64)
+        inside = inside_interval(values, coverage).astype(np.float64)
         return [
             Evidence("position", np.full(len(values), 0.5), values),
             Evidence("coverage", np.full(len(values), coverage), inside),

@@ -23,7 +23,7 @@ N_BINS = 10
 """A number or a date with more distinct values than this is cut into tenths of the rows."""
 
 ROWS_PER_BIN = 30
-"""Of tables with fewer than ten times as many rows, into fewer and larger parts: groups that can be judged."""
+"""Of fewer than ten times as many rows, into fewer and larger parts: groups that can be judged."""
 
 
 @dataclass(frozen=True, eq=False)

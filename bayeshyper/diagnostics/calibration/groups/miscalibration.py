@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
+from bayeshyper.diagnostics import _checks
 from bayeshyper.diagnostics._words import plural
 from bayeshyper.diagnostics.calibration.groups.evidence import as_arrays, chance, measured, read_evidence
 from bayeshyper.diagnostics.calibration.groups.familywise import holm, share_band, uniform_mean_band
@@ -71,8 +72,8 @@ def miscalibration_by_group(
         raise DataError(f"table must be a pandas DataFrame: got {type(table).__name__}.")
     if not table.columns.map(str).is_unique:
         raise DataError("Columns of the table share a name, so that their groups could not be told apart.")
-    if not 0.0 < level < 1.0 or not 0.0 < coverage < 1.0:
-        raise DataError(f"level and coverage must lie between 0 and 1: got {level} and {coverage}.")
+    _checks.share("level", level)
+    _checks.share("coverage", coverage)
     evidence = read_evidence(pit, confidence, correct, coverage=coverage)
     if len(evidence[0].observed) != len(table):
         raise DataError(f"The evidence has {len(evidence[0].observed)} rows, the table {len(table)}.")

@@ -204,7 +204,7 @@ def test_no_row_too_few_and_no_column_are_no_fault() -> None:
         ({"a": [1, 2]}, {"pit": [0.5, np.nan]}, "1 NaN value"),
         ({"a": [1, 2]}, {"confidence": [0.5, 1.5], "correct": [True, True]}, "between 0 and 1"),
         ({"a": [1, 2]}, {"confidence": [0.5, 0.5], "correct": [0.3, 1.0]}, "must hold booleans"),
-        ({"a": [1, 2]}, {"pit": [0.5, 0.5], "level": 5}, "level and coverage must lie between 0 and 1"),
+        ({"a": [1, 2]}, {"pit": [0.5, 0.5], "level": 5}, "level must lie strictly between 0 and 1"),
     ],
 )
 def test_bad_input_is_named(rows: dict[str, list[int]], evidence: dict[str, list[float]], says: str) -> None:

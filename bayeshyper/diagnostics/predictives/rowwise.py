@@ -1,4 +1,4 @@
-"""The PIT of any prediction of numbers."""
+"""What any prediction says of each row: its PIT, and its log score."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from bayeshyper.diagnostics import _checks
 from bayeshyper.diagnostics._checks import Floats
 from bayeshyper.diagnostics.calibration.pit import check_pit, randomized_pit
 from bayeshyper.diagnostics.predictives.protocol import Predictive
+from bayeshyper.errors import DataError
 
 
 def pit_values(predictive: Predictive, y: ArrayLike, *, seed: int = 0) -> Floats:
@@ -43,3 +44,20 @@ def pit_values(predictive: Predictive, y: ArrayLike, *, seed: int = 0) -> Floats
     if getattr(predictive, "discrete", False):
         return randomized_pit(cdf(seen - 1.0), cdf(seen), seed=seed)
     return check_pit(cdf(seen))
+
+
+def log_scores(predictive: Predictive, y: ArrayLike) -> Floats:
+    """Returns the log score of what happened, ``(N,)``; minus infinity where it was called impossible.
+
+    Raises:
+        DataError: Where it is NaN or plus infinity for a row, or not one number per row.
+
+    Example:
+        >>> from bayeshyper.diagnostics import ClassPredictive
+        >>> log_scores(ClassPredictive([[1.0, 0.0], [0.5, 0.5]]), [1, 0]).round(2).tolist()
+        [-inf, -0.69]
+    """
+    rows = _checks.column("log_prob", predictive.log_prob(y), n_rows=predictive.n_rows, finite=False)
+    if (rows == np.inf).any():
+        raise DataError("log_prob is plus infinity for a row: a density must be finite.")
+    return rows

@@ -1,4 +1,4 @@
-"""What groups of rows and repairs add to a verdict: where it is wrong, and what would mend it."""
+"""What groups of rows and repairs add to a verdict: in which places it is wrong, and what would mend it."""
 
 from __future__ import annotations
 
