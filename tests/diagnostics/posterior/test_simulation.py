@@ -78,6 +78,12 @@ def test_a_fault_is_found(fault: dict[str, float]) -> None:
     assert found.differences[0].outside.size > 0
 
 
+def test_half_the_width_is_found_with_few_repetitions() -> None:
+    """As many as the test of SVI itself can afford."""
+    p_values = [calibration(repetitions=100, seed=seed, width=0.5).p_values[0] for seed in range(20)]
+    assert max(p_values) < 0.01
+
+
 def test_too_narrow_a_posterior_has_too_many_extreme_ranks() -> None:
     line = calibration(width=0.5).differences[0].difference
     assert line[:30].mean() > 0.02
