@@ -15,6 +15,14 @@ EXAMPLES = Path(__file__).parents[1] / "examples"
 
 # What each must print: patterns, in this order.
 EXPECTED = {
+    "any_model": [
+        r"forest: Over-confident",
+        r"intervals hold (5\d|6\d)",
+        r"improves the CRPS by [12]\.\d",
+        r"ridge:  Calibrated",
+        r"less the ridge's: \+1\.\d\d \(\+0",
+        r"Wrote .*report\.html",
+    ],
     "arviz_checks": [
         r"log_scale +-?\d",
         r"f\[2\] .* 1\.\d",

@@ -30,6 +30,11 @@ def with_places(verdict: Verdict, table: GroupTable, task: str) -> Verdict:
     wrong = [group for group in table.sources if abs(group.observed - group.stated) >= SMALL[task]]
     if not wrong:
         return verdict
+    if verdict.flagged and len(table.flagged) > table.n_tests / 4:
+        everywhere = (
+            f"It is so in many places: {len(table.flagged)} of {plural(table.n_tests, 'judgement')} on"
+        )
+        return replace(verdict, findings=(*verdict.findings, f"{everywhere} groups of rows are flagged."))
     findings = tuple(_finding(group) for group in wrong[:_MOST])
     if len(wrong) > _MOST:
         findings = (
@@ -40,6 +45,7 @@ def with_places(verdict: Verdict, table: GroupTable, task: str) -> Verdict:
         return replace(verdict, findings=(*verdict.findings, *findings))
     worst = wrong[0]
     columns = listing(dict.fromkeys(group.column for group in wrong))
+    elsewhere = ("Elsewhere, use it as it is.",) if len(wrong) == 1 else ()
     return Verdict(
         "wrong in places",
         f"Wrong in places: no fault is visible on the whole, but where {place(worst)}, {_WHAT[worst.fault]}.",
@@ -47,7 +53,7 @@ def with_places(verdict: Verdict, table: GroupTable, task: str) -> Verdict:
         (
             "Do not trust the stated uncertainty for those rows. See whether they differ from the training "
             f"rows, or were few there; more of them, or a feature that interacts with {columns}, may help.",
-            "Elsewhere, use it as it is.",
+            *elsewhere,
         ),
     )
 

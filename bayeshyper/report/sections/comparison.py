@@ -13,15 +13,22 @@ _NOT_HERE = (*ALONE, "sharpness")  # which of two is sharper does not say which 
 
 
 def differences(first: Evaluation, other: Evaluation) -> list[Score]:
-    """Returns the paired differences of all scores that both models have for each row."""
-    return [paired_difference(first, other, name) for name in first.rows if name in other.rows]
+    """Returns the paired differences of all scores that two models have for each row."""
+    return [paired_difference(first, other, name) for name in shared_scores({"": first, "other": other})]
+
+
+def shared_scores(models: dict[str, Evaluation]) -> list[str]:
+    """Returns the names of the scores that all models have for each row: draws alone have no log score."""
+    first, *others = models.values()
+    return [name for name in first.rows if all(name in other.rows for other in others)]
 
 
 def differences_table(models: dict[str, Evaluation]) -> Table:
     """Lays out the paired differences: one row per other model, and whether they are more than chance."""
     (name, first), *others = models.items()
+    shown = [score for score in shared_scores(models) if not score.startswith(_NOT_HERE)]
     lines = {
-        other: [score for score in differences(first, evaluation) if not score.name.startswith(_NOT_HERE)]
+        other: [paired_difference(first, evaluation, score) for score in shown]
         for other, evaluation in others
     }
     columns = next(iter(lines.values()))
@@ -41,25 +48,28 @@ def differences_table(models: dict[str, Evaluation]) -> Table:
 
 
 def comparison_sentences(models: dict[str, Evaluation]) -> tuple[str, ...]:
-    """Says which of the other models the first one beats by log score, and which beat it."""
+    """Says which of the other models the first one beats, and which beat it, by the first score that all have."""
     (name, first), *others = models.items()
+    score = shared_scores(models)[0]
+    label = first[score].label
+    by = label if label.isupper() else label.lower()
     sides: dict[str, list[str]] = {"better": [], "worse": [], "unclear": []}
     missing = []
     for other, evaluation in others:
-        difference = paired_difference(first, evaluation)
+        difference = paired_difference(first, evaluation, score)
         word, _ = winner(difference)
         if word:
             sides[word].append(other)
         else:
-            missing.append(f"Against {other}, the log score cannot be judged. {difference.reason}".strip())
+            missing.append(f"Against {other}, the {by} cannot be judged. {difference.reason}".strip())
     same = sides.pop("unclear")
     said = [
-        f"By log score, {name} is {word} on rows like these than {listing(which)}."
+        f"By {by}, {name} is {word} on rows like these than {listing(which)}."
         for word, which in sides.items()
         if which
     ]
     if same:
-        said.append(f"By log score, these rows cannot tell {name} from {listing(same)}.")
+        said.append(f"By {by}, these rows cannot tell {name} from {listing(same)}.")
     return (*said, *missing)
 
 

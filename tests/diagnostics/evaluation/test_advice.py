@@ -74,11 +74,20 @@ def test_an_over_confident_group_is_named() -> None:
     assert "right less often than it says" in verdict.headline
 
 
-def test_a_fault_on_the_whole_keeps_its_name_and_tells_the_places() -> None:
-    predictive, y = regression(600, stated_std=0.5)
-    verdict = judge(predictive, y, columns(600))
+def test_a_fault_that_one_region_makes_keeps_its_name_and_tells_the_region() -> None:
+    by = columns(900)
+    predictive, y = regression(900)
+    y = y + 4.0 * (by["region"] == "north").to_numpy() * np.random.default_rng(0).standard_normal(900)
+    verdict = judge(predictive, y, by)
     assert verdict.status == "over-confident"
-    assert any("Where " in finding for finding in verdict.findings)
+    assert any("Where region is north" in finding for finding in verdict.findings)
+
+
+def test_a_fault_of_all_rows_names_no_place() -> None:
+    verdict = judge(*regression(600, stated_std=0.5), columns(600))
+    assert verdict.status == "over-confident"
+    assert not any("Where " in finding for finding in verdict.findings)
+    assert "It is so in many places" in verdict.findings[-1]
 
 
 def test_groups_with_few_rows_are_never_accused() -> None:
