@@ -35,7 +35,7 @@ import torch
 from interface import Array, Predictive, Setup
 from methods import PEERS, find
 from problems import Problem, load
-from results import Job, append, finished, versions
+from results import AUDIT, Job, append, finished, versions
 
 from bayeshyper import HyperRegressor
 from bayeshyper.diagnostics import crps, pit_coverage, rmse
@@ -200,7 +200,7 @@ def run(job: Job, folder: Path | None, audited: bool) -> dict[str, Any]:
     }
     if audited and fit.audit is not None:
         record = fit.audit().to_dict()
-        row |= {name: value for name, value in record.items() if name not in ("n_members", "temperature")}
+        row |= {name: record[name] for name in (*AUDIT, "flagged")}
     return row
 
 

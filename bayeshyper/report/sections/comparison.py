@@ -48,7 +48,7 @@ def differences_table(models: dict[str, Evaluation]) -> Table:
 
 
 def comparison_sentences(models: dict[str, Evaluation]) -> tuple[str, ...]:
-    """Says which of the other models the first one beats, and which beat it, by the first score that all have."""
+    """Says which of the others the first model beats, and which beat it, by the first score that all have."""
     (name, first), *others = models.items()
     score = shared_scores(models)[0]
     label = first[score].label
