@@ -30,7 +30,7 @@ def with_places(verdict: Verdict, table: GroupTable, task: str) -> Verdict:
     wrong = [group for group in table.sources if abs(group.observed - group.stated) >= SMALL[task]]
     if not wrong:
         return verdict
-    if verdict.flagged and len(table.flagged) > table.n_tests / 4:
+    if verdict.flagged and len(wrong) > _MOST and len(table.flagged) > table.n_tests / 4:
         everywhere = (
             f"It is so in many places: {len(table.flagged)} of {plural(table.n_tests, 'judgement')} on"
         )
