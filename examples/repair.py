@@ -35,7 +35,7 @@ found = before_and_after(stated, y_learn)
 print(f"  {'':<24}  log score  accuracy    ECE  in 90 % sets  labels in them")
 for name, scores in [("as it was", found.before), *((each.name, each.scores) for each in found.repairs)]:
     log_score, accuracy, ece, held, size = (
-        scores[key].value for key in ("log_score", "accuracy", "calibration_error", "coverage_90", "size_90")
+        scores[key].value for key in ("log_score", "accuracy", "ece", "coverage_90", "size_90")
     )
     print(f"  {name:<24}  {log_score:9.3f}  {accuracy:8.1%}  {ece:5.1%}  {held:12.1%}  {size:14.2f}")
 print(found.conclusion)

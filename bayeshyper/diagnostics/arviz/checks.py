@@ -3,7 +3,7 @@
 Thin: what ArviZ returns is what comes back, and the same data open in its own functions and plots. What is
 added is a sentence where the data cannot be asked that. **Leave-one-out is for the rows that were fitted**:
 it takes each row's part out of the posterior again. On held-out rows, which have no part in it, it means
-nothing; score those directly (`log_prob`).
+nothing; score those directly (`log_prob`). ``examples/arviz_checks.py`` shows them on a fitted model.
 """
 
 from __future__ import annotations

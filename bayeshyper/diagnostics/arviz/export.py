@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayeshyper.diagnostics.arviz.majors import Groups, from_groups
+from bayeshyper.errors import DataError
 from bayeshyper.prediction import PredictiveDistribution, WeightEnsemble
 from bayeshyper.version import __version__
 
@@ -47,11 +48,12 @@ def to_arviz(
         ``arviz.InferenceData`` with ArviZ below 1.0, ``xarray.DataTree`` from 1.0 on.
 
     Raises:
-        ValueError: A number of chains that does not divide the draws, or an unknown tensor name.
+        DataError: A number of chains that does not divide the draws.
+        KeyError: An unknown tensor name.
     """
     draws = len(ensemble)
     if draws % chains:
-        raise ValueError(f"Got {draws} draws for {chains} chains, expected a multiple of {chains}.")
+        raise DataError(f"Got {draws} draws for {chains} chains, expected a multiple of {chains}.")
 
     def by_chain(values: NDArray[Any]) -> NDArray[Any]:
         return values.reshape(chains, draws // chains, *values.shape[1:])

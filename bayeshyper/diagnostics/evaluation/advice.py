@@ -48,7 +48,7 @@ def with_places(verdict: Verdict, table: GroupTable, task: str) -> Verdict:
     elsewhere = ("Elsewhere, use it as it is.",) if len(wrong) == 1 else ()
     return Verdict(
         "wrong in places",
-        f"Wrong in places: no fault is visible on the whole, but where {place(worst)}, {_WHAT[worst.fault]}.",
+        f"Wrong in places: no fault is visible on the whole, but where {_rows(worst)}, {_WHAT[worst.fault]}.",
         (*verdict.findings, *findings),
         (
             "Do not trust the stated uncertainty for those rows. See whether they differ from the training "
@@ -65,19 +65,13 @@ def with_repairs(verdict: Verdict, repairs: RepairComparison) -> Verdict:
     return replace(verdict, actions=(*verdict.actions, repairs.conclusion))
 
 
-def place(group: Group) -> str:
-    """Says which rows a group is: "region is north".
-
-    Example:
-        >>> place(Group("region", "north", "coverage", 40, 0.9, 0.8))
-        'region is north'
-    """
+def _rows(group: Group) -> str:
     return f"{group.column} is {group.label}"
 
 
 def _finding(group: Group) -> str:
     rows = plural(group.n_rows, "row")
-    where = f"Where {place(group)} ({rows}), {_WHAT[group.fault]}"
+    where = f"Where {_rows(group)} ({rows}), {_WHAT[group.fault]}"
     seen = percent(group.observed, group.n_rows)
     if group.measure == "position":
         return f"{where}: on average the truth lies at their {seen} quantile, not in the middle."

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from bayeshyper.diagnostics.posterior.audit import Audit
 from bayeshyper.diagnostics.posterior.densities import density_source
+from bayeshyper.errors import DataError
 from bayeshyper.hypernets import Hypernetwork
 
 __all__ = ["Collapse", "collapse"]
@@ -104,7 +105,7 @@ def collapse(
         seed: Of the noise.
 
     Raises:
-        ValueError: Fewer than two draws, which have no spread.
+        DataError: Fewer than two draws, which have no spread.
 
     Example:
         >>> from bayeshyper.hypernets import HypernetworkSettings
@@ -113,7 +114,7 @@ def collapse(
         'There is no noise z that could collapse: the posterior is mean-field by choice.'
     """
     if draws < 2:
-        raise ValueError(f"Got draws = {draws}, expected at least 2: one draw has no spread.")
+        raise DataError(f"Got draws = {draws}, expected at least 2: one draw has no spread.")
     generator = torch.Generator().manual_seed(seed)
     parts = [_of_member(hypernetwork.member(i), draws, generator) for i in range(hypernetwork.members)]
     numbers: dict[str, Any] = {

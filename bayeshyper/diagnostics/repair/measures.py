@@ -88,7 +88,7 @@ NUMBERS = {
         better="lower",
     ),
     **_measure(
-        "calibration_error",
+        "quantile_calibration_error",
         "Calibration error",
         "How far, on average, the stated quantiles are from the share of rows below them.",
         mean_quantile_gap,
@@ -128,7 +128,7 @@ CLASSES = {
         better="higher",
     ),
     **_measure(
-        "calibration_error",
+        "ece",
         "ECE",
         "How far, on average, the stated confidence is from how often it is right.",
         lambda means: np.asarray(np.abs(means).sum(axis=1)),
@@ -164,7 +164,9 @@ def number_rows(predictive: Predictive, y: Floats, seed: int) -> dict[str, Float
     drawn = predictive.sample(min(N_DRAWS, getattr(predictive, "n_draws", N_DRAWS)), seed=seed)
     low, high = np.asarray(predictive.interval(LEVEL)).T
     rows["crps"] = crps_per_row(drawn, y)[:, None]
-    rows["calibration_error"] = below_quantile(pit_values(predictive, y, seed=seed)).astype(np.float64)
+    rows["quantile_calibration_error"] = below_quantile(pit_values(predictive, y, seed=seed)).astype(
+        np.float64
+    )
     rows["coverage_90"] = ((low <= y) & (y <= high)).astype(np.float64)[:, None]
     rows["width_90"] = (high - low)[:, None]
     return rows
@@ -194,5 +196,5 @@ def joined(parts: Sequence[dict[str, Floats]], order: Integers) -> dict[str, Flo
     confidence = rows.pop("confidence", None)
     if confidence is not None:
         stated, edges = confidence[:, 0], bin_edges(confidence[:, 0], default_bins(len(confidence)))
-        rows["calibration_error"] = calibration_gaps(stated, rows["accuracy"][:, 0], edges)
+        rows["ece"] = calibration_gaps(stated, rows["accuracy"][:, 0], edges)
     return rows

@@ -33,7 +33,7 @@ def test_a_planted_spread_is_found_and_repaired() -> None:
         assert repair.differences["width_90"].lower > 0
     spread = found["spread scaling"]
     assert spread.differences["log_score"].lower > 0
-    assert spread.differences["calibration_error"].upper < 0
+    assert spread.differences["quantile_calibration_error"].upper < 0
     assert "Spread scaling improves the log score by 0." in found.conclusion
     assert found["conformal quantiles"].differences["crps"].value == pytest.approx(0.0, abs=1e-12)
 
@@ -50,7 +50,7 @@ def test_a_planted_temperature_is_found_and_repaired() -> None:
     scaling = found["temperature scaling"]
     assert scaling.differences["log_score"].lower > 0
     assert scaling.differences["brier"].upper < 0
-    assert scaling.differences["calibration_error"].upper < 0
+    assert scaling.differences["ece"].upper < 0
     assert scaling.differences["accuracy"].value == 0.0
     assert found.before["coverage_90"].value < 0.87
     for name in ("conformal sets", "adaptive conformal sets"):

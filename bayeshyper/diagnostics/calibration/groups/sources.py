@@ -27,8 +27,12 @@ def with_sources(groups: list[Group], columns: list[Grouping], evidence: list[Ev
     group explains it.
 
     Example:
-        >>> with_sources([], [], [])
-        []
+        >>> codes = np.repeat([0, 1], [30, 70])  # two columns that make the same groups
+        >>> columns = [Grouping(name, codes, ("few", "many")) for name in ("region", "age")]
+        >>> seen = Evidence("accuracy", np.full(100, 0.9), (codes == 1) * 0.9)
+        >>> flagged = [replace(measured(column, seen)[0], flagged=True) for column in columns]
+        >>> [(group.column, group.explained_by) for group in with_sources(flagged, columns, [seen])]
+        [('region', ''), ('age', 'region: few')]
     """
     by_name = {column.column: column for column in columns}
     found = {_key(group): group for group in groups}
