@@ -19,8 +19,9 @@ from safetensors.torch import load_file
 from typer.testing import CliRunner
 
 from bayeshyper.baselines import BaselineRegressor
-from bayeshyper.cli import app
+from bayeshyper.cli import app, contest
 from bayeshyper.estimators import HyperRegressor
+from bayeshyper.inference.baselines import BASELINES
 
 QUICK = ["--set", "optimizer.steps=30", "--set", "target.hidden=[8]", "--set", "hypernetwork.hidden=[8]"]
 COMMANDS = ["fit", "predict", "sample", "report", "compare", "demo", "recipes"]
@@ -587,3 +588,7 @@ def test_a_command_that_is_not_one_exits_with_2(arguments: list[str]) -> None:
     result = run(*arguments)
     assert result.exit_code == 2
     assert "Traceback" not in result.output
+
+
+def test_compare_calls_the_baselines_by_their_own_names() -> None:
+    assert {name: baseline.label for name, baseline in BASELINES.items()} == contest.BASELINES
