@@ -161,7 +161,9 @@ def number_rows(predictive: Predictive, y: Floats, seed: int) -> dict[str, Float
     rows: dict[str, Floats] = {}
     if getattr(predictive, "has_density", True):
         rows["log_score"] = np.asarray(predictive.log_prob(y))[:, None]
-    drawn = predictive.sample(min(N_DRAWS, getattr(predictive, "n_draws", N_DRAWS)), seed=seed)
+    # Without a density it is draws, and to repeat some would favour them.
+    most = N_DRAWS if "log_score" in rows else getattr(predictive, "n_draws", N_DRAWS)
+    drawn = predictive.sample(min(N_DRAWS, most), seed=seed)
     low, high = np.asarray(predictive.interval(LEVEL)).T
     rows["crps"] = crps_per_row(drawn, y)[:, None]
     rows["quantile_calibration_error"] = below_quantile(pit_values(predictive, y, seed=seed)).astype(
