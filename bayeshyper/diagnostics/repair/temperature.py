@@ -56,11 +56,17 @@ class TemperatureScaling:
             y: The labels that happened, ``(N,)``.
 
         Raises:
-            DataError: With fewer than 10 rows, or rows of one class only.
+            DataError: With fewer than 10 rows, rows of one class only, or where the likeliest class is right in
+                every row: then the likelihood rises without end as the temperature falls.
         """
         probs, index = of_classes(predictive, y)
         kept = np.linspace(0, len(probs) - 1, min(len(probs), MAX_ROWS)).astype(np.int64)
         logs, index, rows = _logs(probs[kept]), index[kept], np.arange(len(kept))
+        if (logs[rows, index] == logs.max(axis=1)).all() and np.ptp(logs, axis=1).any():
+            raise DataError(
+                "No row was wrong: these rows cannot tell how sure one may be. Learn the temperature from "
+                "more rows, some of them wrong."
+            )
 
         def loss(log_temperature: float) -> float:
             scaled = log_softmax(logs / np.exp(log_temperature), axis=1)

@@ -59,6 +59,16 @@ def test_the_temperature_leaves_the_order_and_one_leaves_all() -> None:
     np.testing.assert_allclose(TemperatureScaling(1.0)(predictive).probs, predictive.probs, atol=1e-12)
 
 
+def test_rows_that_are_all_right_teach_no_temperature() -> None:
+    """The likelihood then rises as T falls to zero; one wrong row gives it a peak, at log 9 / log 132."""
+    stated = ClassPredictive([[0.9, 0.1], [0.1, 0.9]] * 66 + [[0.9, 0.1]])
+    right = [0, 1] * 66 + [0]
+    with pytest.raises(DataError, match="No row was wrong: these rows cannot tell how sure one may be"):
+        TemperatureScaling.fit(stated, right)
+    with_one_wrong = TemperatureScaling.fit(stated, [*right[:-1], 1]).temperature
+    assert with_one_wrong == pytest.approx(np.log(9.0) / np.log(132.0), rel=1e-5)
+
+
 def test_an_even_prediction_has_no_temperature() -> None:
     even = ClassPredictive(np.full((30, 3), 1 / 3))
     assert TemperatureScaling.fit(even, [0, 1, 2] * 10).temperature == 1.0
