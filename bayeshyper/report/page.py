@@ -11,7 +11,7 @@ from markupsafe import Markup
 
 from bayeshyper.report.contents import Contents
 from bayeshyper.report.drawing.svg import draw, series
-from bayeshyper.report.sections.comparison import comparison_sentences, differences_table
+from bayeshyper.report.sections.comparison import comparison_sentences, differences_table, other_verdicts
 from bayeshyper.report.sections.scores import method_sentence, models_table, score_lines
 from bayeshyper.report.sections.section import MOST_ROWS
 from bayeshyper.report.templating import FOLDER, render
@@ -59,6 +59,7 @@ def _render(template: str, contents: Contents, **values: Any) -> str:
         models_table=models_table(models, TONES) if several else None,
         differences_table=differences_table(models) if several else None,
         comparisons=comparison_sentences(models) if several else (),
+        verdicts=other_verdicts(models),
         method=method_sentence(first),
         most_rows=MOST_ROWS,
         draw=draw,

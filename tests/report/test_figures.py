@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from xml.etree import ElementTree
 
 import numpy as np
@@ -13,6 +14,7 @@ from bayeshyper.inference import History
 from bayeshyper.report.drawing.png import png
 from bayeshyper.report.drawing.svg import draw, svg
 from bayeshyper.report.figures.axes import nice_ticks, number_axis
+from bayeshyper.report.figures.corp import corp_figure
 from bayeshyper.report.figures.coverage import coverage_figure
 from bayeshyper.report.figures.figure import Bars, Figure, Line
 from bayeshyper.report.figures.posterior import audit_figure
@@ -128,3 +130,26 @@ def test_an_svg_file_stands_alone() -> None:
         assert all(label in said for _, _, label in figure.legend)
         assert "var(" not in text  # not every program knows them
         assert not re.search(r"@import|url\((?!#)|href", text)
+
+
+def test_a_curve_outside_its_band_is_no_verdict() -> None:
+    found = evaluate(*regression(200))
+    assert found.coverage is not None
+    inside = replace(found.coverage, observed=found.coverage.levels)
+    outside = replace(found.coverage, observed=np.where(inside.levels == 0.5, 0.9, inside.levels))
+    for curve, words in (
+        (inside, "stays inside the band"),
+        (outside, "leaves the band of calibrated models at 1 of"),
+    ):
+        figure = coverage_figure({"a": replace(found, coverage=curve)})
+        assert words in figure.summary
+        assert "one calibrated model in twenty leaves it" in figure.caption
+
+
+@pytest.mark.parametrize(("p_value", "words"), [(0.43, "chance may explain it"), (0.001, "more than chance")])
+def test_the_isotonic_curve_is_read_by_its_p_value(p_value: float, words: str) -> None:
+    found = evaluate(*classification(300)).corp
+    assert found is not None
+    figure = corp_figure({"a": replace(found, p_value=p_value)}, "b")
+    assert words in figure.summary
+    assert "one point at a time" in figure.caption

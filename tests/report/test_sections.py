@@ -55,6 +55,14 @@ def test_who_is_better_is_said_once_for_each_side() -> None:
     assert "Laplace is worse on rows like these than" in " ".join(comparison_sentences(turned))
 
 
+def test_each_verdict_of_a_comparison_is_told_with_its_place(tmp_path: Path) -> None:
+    first, south = evaluate(*regression(900)), wrong_in_the_south()
+    page = write_report(tmp_path, first, comparisons={"other": south})
+    for text in (page.read_text("utf-8"), page.with_suffix(".md").read_text("utf-8")):
+        assert south.verdict.headline in text
+        assert "Where region is south (178 rows), the predictions are too low" in text
+
+
 def test_a_difference_is_green_only_where_it_is_more_than_chance() -> None:
     predictive, y = regression(200)
     first = evaluate(predictive, y)

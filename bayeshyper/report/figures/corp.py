@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bayeshyper.diagnostics._checks import Booleans
 from bayeshyper.diagnostics._words import percent
 from bayeshyper.diagnostics.calibration.corp import CORPCurve
 from bayeshyper.report.figures.axes import share_axis
@@ -41,12 +42,12 @@ def corp_figure(curves: dict[str, CORPCurve], event: str) -> Figure:
             ),
         ),
         caption="Reliability without bins (CORP): the curve is what each stated probability should have "
-        "been. Below the diagonal the event happened less often than stated. Of its Brier score, "
+        "been. Below the diagonal the event happened less often than stated. The band is for one point at a "
+        "time: the curve of a calibrated model often leaves it somewhere. Of its Brier score, "
         f"{first.miscalibration:.4f} is miscalibration, which recalibration would gain; chance alone gives "
         f"about {first.miscalibration_if_calibrated:.4f} here.",
-        summary=f"The curve {'leaves' if outside.any() else 'stays inside'} the band of calibrated models"
-        f"{' in places' if outside.any() else ''}; the miscalibration of {first.miscalibration:.4f} has the "
-        f"p-value {first.p_value:.2g}.",
+        summary=f"{_where(outside)} All points together, its miscalibration of {first.miscalibration:.4f} "
+        f"has the p-value {first.p_value:.2g}{_meaning(first.p_value)}",
         header=("Stated", "Happened", "Calibrated models"),
         rows=tuple(
             (
@@ -58,3 +59,13 @@ def corp_figure(curves: dict[str, CORPCurve], event: str) -> Figure:
         ),
         models=len(curves) > 1,
     )
+
+
+def _where(outside: Booleans) -> str:
+    if not outside.any():
+        return "The curve stays inside the band that holds at each point."
+    return "Taken point by point, the curve leaves the band in places."
+
+
+def _meaning(p_value: float) -> str:
+    return ": chance may explain it." if p_value >= 0.05 else ": more than chance explains."

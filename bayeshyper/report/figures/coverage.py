@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from bayeshyper.diagnostics import Evaluation
+from bayeshyper.diagnostics._checks import Booleans
 from bayeshyper.diagnostics._words import number, percent, plural
 from bayeshyper.diagnostics.calibration.ecdf import PITDifference
 from bayeshyper.report.figures.axes import number_axis, padded, share_axis
@@ -30,7 +31,7 @@ def coverage_figure(models: dict[str, Evaluation]) -> Figure:
                 (0.0, *first.levels.tolist(), 1.0),
                 (0.0, *first.lower.tolist(), 1.0),
                 (0.0, *first.upper.tolist(), 1.0),
-                f"Where {percent(0.95)} of calibrated models stay, given {plural(n, 'row')}",
+                f"Where the whole line of {percent(0.95)} of calibrated models stays",
             ),
             Line((0.0, 1.0), (0.0, 1.0), REFERENCE, "Calibrated"),
             *model_lines(
@@ -47,9 +48,11 @@ def coverage_figure(models: dict[str, Evaluation]) -> Figure:
             ),
         ),
         caption="A line below the diagonal means that intervals are too narrow (over-confident), above it "
-        "that they are too wide. Inside the shaded band, the difference may be chance.",
-        summary=f"The observed coverage {'leaves' if outside.any() else 'stays inside'} the band of "
-        f"calibrated models; the largest gap is at the {percent(first.levels[worst])} interval, which holds "
+        "that they are too wide. Inside the shaded band, the difference may be chance: "
+        "the line of one calibrated model in twenty leaves it somewhere. The verdict weighs several signs, "
+        "and asks for more of each.",
+        summary=f"The observed coverage {_leaves(outside)}; the largest gap is at the "
+        f"{percent(first.levels[worst])} interval, which holds "
         f"{percent(first.observed[worst], n)} of the rows.",
         header=("Stated", *(["Observed"] if len(curves) == 1 else curves), "Calibrated models"),
         rows=tuple(
@@ -126,7 +129,7 @@ def pit_difference_figure(curve: PITDifference, n_rows: int) -> Figure:
             ),
         ),
         caption="Below zero, fewer rows lie under that quantile than stated: it is too low. Above zero it is "
-        "too high. The line of a calibrated model stays inside the band.",
+        "too high. The line of one calibrated model in twenty leaves the band.",
         summary=f"{outside or 'None'} of {plural(len(curve.levels), 'quantile')} "
         f"{'is' if outside < 2 else 'are'} outside the band; the largest difference is "
         f"{_points(float(curve.difference[worst]))}, at the {percent(curve.levels[worst])} quantile.",
@@ -140,6 +143,12 @@ def pit_difference_figure(curve: PITDifference, n_rows: int) -> Figure:
             for i in marked
         ),
     )
+
+
+def _leaves(outside: Booleans) -> str:
+    if not outside.any():
+        return "stays inside the band of calibrated models"
+    return f"leaves the band of calibrated models at {outside.sum()} of {plural(len(outside), 'level')}"
 
 
 def _points(difference: float) -> str:

@@ -73,6 +73,12 @@ def comparison_sentences(models: dict[str, Evaluation]) -> tuple[str, ...]:
     return (*said, *missing)
 
 
+def other_verdicts(models: dict[str, Evaluation]) -> dict[str, tuple[str, str]]:
+    """Returns what each verdict but the first says, its headline and its findings: the first has a card."""
+    _, *others = models.items()
+    return {name: (model.verdict.headline, " ".join(model.verdict.findings)) for name, model in others}
+
+
 def _cell(score: Score, n_rows: int) -> Cell:
     word, tone = winner(score)
     cell = score_cell(score, n_rows)
