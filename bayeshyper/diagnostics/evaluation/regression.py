@@ -22,11 +22,10 @@ from bayeshyper.diagnostics.evaluation.advice import with_places
 from bayeshyper.diagnostics.evaluation.results import Evaluation
 from bayeshyper.diagnostics.evaluation.verdict import LEVEL, judge_regression
 from bayeshyper.diagnostics.predictives import Predictive, pit_values
-from bayeshyper.diagnostics.predictives.rowwise import log_scores
+from bayeshyper.diagnostics.predictives.rowwise import crps_values, log_scores
 from bayeshyper.diagnostics.scores.bootstrap import bootstrap_interval
 from bayeshyper.diagnostics.scores.intervals import interval_score_per_row, weighted_interval_score_per_row
 from bayeshyper.diagnostics.scores.maker import ScoreMaker
-from bayeshyper.diagnostics.scores.regression import crps_per_row
 from bayeshyper.diagnostics.scores.score import Score
 from bayeshyper.errors import DataError
 
@@ -34,7 +33,6 @@ LEVELS = (0.5, 0.8, 0.9, 0.95)
 """The central intervals whose coverage is reported."""
 
 _QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)  # finding a quantile is the dear part: as few as will do
-_MAX_DRAWS, _DRAWS_IN_ALL = 400, 20_000_000  # for each row, and over all rows (160 MB)
 
 
 def evaluate_regression(
@@ -75,14 +73,11 @@ def _rows(predictive: Predictive, seen: Floats, seed: int) -> dict[str, Floats]:
     """What each row contributes to each score that is a mean, or a function of one."""
     n = len(seen)
     density = {"log_score": log_scores(predictive, seen)} if getattr(predictive, "has_density", True) else {}
-    n_draws = int(np.clip(_DRAWS_IN_ALL // n, 20, _MAX_DRAWS))
-    if not density:  # it is draws, and to repeat some would favour them
-        n_draws = min(n_draws, getattr(predictive, "n_draws", n_draws))
     low, inner_low, median, inner_high, high = _quantiles(predictive).T
     wide, narrow = np.stack([low, high], axis=1), np.stack([inner_low, inner_high], axis=1)
     return {
         **density,
-        "crps": crps_per_row(predictive.sample(n_draws, seed=seed), seen),
+        "crps": crps_values(predictive, seen, seed=seed),
         "interval_score": interval_score_per_row(wide, seen, level=0.9),
         "weighted_interval_score": weighted_interval_score_per_row(
             median, np.stack([narrow, wide]), seen, levels=(0.5, 0.9)

@@ -14,7 +14,8 @@ class Predictive(Protocol):
 
     A regressor's needs no ``classes`` and ``probs``; a classifier's needs only those and ``log_prob``. Two
     attributes may be there as well: ``discrete``, True for a regressor of counts, and ``has_density``, False
-    where there is no ``log_prob`` (draws alone have none).
+    where there is no ``log_prob`` (draws alone have none). So may ``crps(y)``, ``(N,)``, where it is known
+    better than from a few hundred draws.
     """
 
     @property

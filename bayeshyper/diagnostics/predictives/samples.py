@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 from bayeshyper.diagnostics import _checks
 from bayeshyper.diagnostics._checks import Floats
 from bayeshyper.diagnostics.predictives.numbers import NumbersPredictive, quantile_levels
+from bayeshyper.diagnostics.scores.regression import crps_per_row
 from bayeshyper.errors import DataError
 
 _CHUNK = 2_000_000  # draws looked at together: tens of MB, whatever the table
@@ -99,6 +100,10 @@ class SamplePredictive(NumbersPredictive):
             return np.asarray(below + within * (equal + 1), dtype=np.float64)
 
         return np.asarray(self._by_rows(ranks, seen, inside) / (self.n_draws + 1))
+
+    def crps(self, y: ArrayLike) -> Floats:
+        """The CRPS, ``(N,)``, by the fair estimator on all draws (see `crps_per_row`)."""
+        return crps_per_row(self.samples, y)
 
     def quantiles(self, levels: ArrayLike) -> Floats:
         """The quantiles at L levels strictly between 0 and 1, ``(N, L)``."""

@@ -15,7 +15,7 @@ from bayeshyper.diagnostics._words import number
 from bayeshyper.diagnostics.predictives import Predictive
 from bayeshyper.diagnostics.repair.conformal import ConformalIntervals, ConformalQuantiles
 from bayeshyper.diagnostics.repair.isotonic import IsotonicCalibration
-from bayeshyper.diagnostics.repair.measures import MEASURES, class_rows, joined, number_rows
+from bayeshyper.diagnostics.repair.measures import DRAWN, MEASURES, class_rows, joined, number_rows
 from bayeshyper.diagnostics.repair.protocol import FitsRepair, of_classes, of_numbers
 from bayeshyper.diagnostics.repair.recalibration import QuantileRecalibration
 from bayeshyper.diagnostics.repair.sets import ConformalSets
@@ -155,7 +155,7 @@ def before_and_after(
         predictive, labels = predictive.rows(kept), labels[kept]
     table = _Table(predictive, labels, rng.permutation(predictive.n_rows), folds, seed)
     make, measures = ScoreMaker(seed, n_bootstrap), MEASURES[predictive.task]
-    before, results, rows_after = table.before(), [], {}
+    before, results, rows_after = table.before, [], {}
     for name, fit in fits.items():
         try:
             rows = rows_after[name] = table.after(fit)
@@ -196,20 +196,25 @@ class _Table:
         others = [np.setdiff1d(np.arange(len(self._truth)), fold) for fold in self._folds]
         self._taught, self._lessons = [predictive.rows(rows) for rows in others], [y[rows] for rows in others]
         self._judged = [predictive.rows(fold) for fold in self._folds]
-
-    def before(self) -> dict[str, Floats]:
-        """The rows' scores as they are."""
+        everything = np.arange(len(self._truth))
+        self.before = joined([self._rows(predictive, everything)], everything)
+        """The rows' scores as they are, by the same draws as in an evaluation of these rows."""
         parts = [self._rows(judged, fold) for judged, fold in zip(self._judged, self._folds, strict=True)]
-        return joined(parts, self._order)
+        by_fold = joined(parts, self._order)
+        self._by_chance = {key: self.before[key] - by_fold[key] for key in DRAWN if key in by_fold}
 
     def after(self, fit: FitsRepair) -> dict[str, Floats]:
-        """The rows' scores after a repair learned from the other folds."""
+        """The rows' scores after a repair learned from the other folds.
+
+        A fold is drawn by itself, and so with other draws than the whole: what that changes is put right.
+        """
         repairs = [fit(taught, y) for taught, y in zip(self._taught, self._lessons, strict=True)]
         parts = [
             self._rows(repair(judged), fold)
             for repair, judged, fold in zip(repairs, self._judged, self._folds, strict=True)
         ]
-        return joined(parts, self._order)
+        rows = joined(parts, self._order)
+        return {**rows, **{key: rows[key] + change for key, change in self._by_chance.items()}}
 
     def _rows(self, predictive: Predictive, chosen: Integers) -> dict[str, Floats]:
         if predictive.task == "classification":

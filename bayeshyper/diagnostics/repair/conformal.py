@@ -181,6 +181,12 @@ class ConformalPredictive(WrappedNumbers):
         super().__init__(base)
         self._ends = ends
 
+    @property
+    def crps(self) -> Callable[[ArrayLike], Floats]:
+        """The base's own CRPS, where it has one."""
+        own: Callable[[ArrayLike], Floats] = getattr(self.base, "crps")  # noqa: B009 (not every one has it)
+        return own
+
     def interval(self, level: float = 0.9) -> Floats:
         """The conformal interval, ``(N, 2)``.
 

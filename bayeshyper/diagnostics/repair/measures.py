@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
@@ -17,16 +17,16 @@ from bayeshyper.diagnostics.calibration.reliability import (
     top_label,
 )
 from bayeshyper.diagnostics.predictives import Predictive, pit_values
+from bayeshyper.diagnostics.predictives.rowwise import crps_values
 from bayeshyper.diagnostics.repair.sets import credible_sets
 from bayeshyper.diagnostics.scores.classification import brier_per_row
 from bayeshyper.diagnostics.scores.maker import ScoreMaker
-from bayeshyper.diagnostics.scores.regression import crps_per_row
 from bayeshyper.diagnostics.scores.score import Score
 
 LEVEL = 0.9
 """The level of the intervals and sets whose coverage is measured."""
 
-N_DRAWS = 200
+Interval: TypeAlias = Literal["bootstrap", "reflected", "exact"]
 
 
 @dataclass(frozen=True)
@@ -36,19 +36,21 @@ class Measure:
     Args:
         about: Fields of its `Score`.
         statistic: Maps means ``(B, K)`` to the score ``(B,)``.
+        interval: Of the score: exact for a share, reflected where noise pushes the score up.
     """
 
     about: dict[str, Any]
     statistic: Callable[[Floats], Floats]
+    interval: Interval = "bootstrap"
 
     def score(self, rows: Floats, make: ScoreMaker) -> Score:
         """The score of rows ``(N, K)``."""
         bad = int((~np.isfinite(rows)).any(axis=1).sum())
         if bad:
             return Score(**self.about, value=None, reason=f"It is infinite for {bad} of {len(rows)} rows.")
-        if self.about["better"] == "nominal":  # a share, whose exact interval stays honest at its ends
+        if self.interval == "exact":
             return make.share(rows[:, 0], **{k: v for k, v in self.about.items() if k != "unit"})
-        return make.function(rows, self.statistic, **self.about)
+        return make.function(rows, self.statistic, reflect=self.interval == "reflected", **self.about)
 
     def difference(self, after: Floats, before: Floats, make: ScoreMaker) -> Score:
         """The score of the first less that of the second, the same rows resampled in both."""
@@ -65,9 +67,11 @@ def _measure(
     label: str,
     explanation: str,
     statistic: Callable[[Floats], Floats] = lambda means: means[:, 0],
+    interval: Interval = "bootstrap",
     **about: Any,
 ) -> dict[str, Measure]:
-    return {name: Measure({"name": name, "label": label, "explanation": explanation, **about}, statistic)}
+    about = {"name": name, "label": label, "explanation": explanation, **about}
+    return {name: Measure(about, statistic, interval)}
 
 
 _LOG_SCORE = _measure(
@@ -92,6 +96,7 @@ NUMBERS = {
         "Calibration error",
         "How far, on average, the stated quantiles are from the share of rows below them.",
         mean_quantile_gap,
+        "reflected",
         unit="share",
         better="lower",
     ),
@@ -99,6 +104,7 @@ NUMBERS = {
         "coverage_90",
         "Coverage of 90 % intervals",
         "How many rows lie inside their 90 % interval.",
+        interval="exact",
         unit="share",
         better="nominal",
         nominal=LEVEL,
@@ -124,6 +130,7 @@ CLASSES = {
         "accuracy",
         "Accuracy",
         "How often its likeliest class is the one that happened.",
+        interval="exact",
         unit="share",
         better="higher",
     ),
@@ -132,6 +139,7 @@ CLASSES = {
         "ECE",
         "How far, on average, the stated confidence is from how often it is right.",
         lambda means: np.asarray(np.abs(means).sum(axis=1)),
+        "reflected",
         unit="share",
         better="lower",
     ),
@@ -139,6 +147,7 @@ CLASSES = {
         "coverage_90",
         "Coverage of 90 % sets",
         "How often the label that happened is in its row's 90 % set.",
+        interval="exact",
         unit="share",
         better="nominal",
         nominal=LEVEL,
@@ -155,17 +164,17 @@ CLASSES = {
 MEASURES = {"regression": NUMBERS, "classification": CLASSES}
 """By task and name, in the order in which they are read."""
 
+DRAWN = ("crps", "quantile_calibration_error")
+"""The measures that may depend on draws: those of y, and those that make a PIT uniform."""
+
 
 def number_rows(predictive: Predictive, y: Floats, seed: int) -> dict[str, Floats]:
     """What the measures of predicted numbers are made of: rows ``(N, K)`` by name."""
     rows: dict[str, Floats] = {}
     if getattr(predictive, "has_density", True):
         rows["log_score"] = np.asarray(predictive.log_prob(y))[:, None]
-    # Without a density it is draws, and to repeat some would favour them.
-    most = N_DRAWS if "log_score" in rows else getattr(predictive, "n_draws", N_DRAWS)
-    drawn = predictive.sample(min(N_DRAWS, most), seed=seed)
     low, high = np.asarray(predictive.interval(LEVEL)).T
-    rows["crps"] = crps_per_row(drawn, y)[:, None]
+    rows["crps"] = crps_values(predictive, y, seed=seed)[:, None]
     rows["quantile_calibration_error"] = below_quantile(pit_values(predictive, y, seed=seed)).astype(
         np.float64
     )

@@ -56,8 +56,8 @@ class TemperatureScaling:
             y: The labels that happened, ``(N,)``.
 
         Raises:
-            DataError: With fewer than 10 rows, rows of one class only, or where the likeliest class is right in
-                every row: then the likelihood rises without end as the temperature falls.
+            DataError: With fewer than 10 rows, rows of one class only, or where the likeliest class is right
+                in every row: then the likelihood rises without end as the temperature falls.
         """
         probs, index = of_classes(predictive, y)
         kept = np.linspace(0, len(probs) - 1, min(len(probs), MAX_ROWS)).astype(np.int64)

@@ -15,6 +15,7 @@ from bayeshyper.diagnostics import (
     SamplePredictive,
     before_and_after,
     brier_per_row,
+    evaluate,
 )
 from bayeshyper.errors import DataError
 from bayeshyper.models import Categorical, Gaussian, Poisson
@@ -42,6 +43,36 @@ def test_a_planted_shift_is_not_a_matter_of_spread() -> None:
     found = before_and_after(*regression(600, 2, shift=1.0))
     assert found.best == "quantile recalibration"
     assert found["quantile recalibration"].scores["log_score"].value > -1.5
+
+
+@pytest.mark.parametrize("of", ["normals", "draws", "mixtures", "counts", "classes"])
+def test_as_it_is_it_has_the_scores_of_its_evaluation(of: str) -> None:
+    """The same draws, randomisation and kind of interval: one page does not tell two numbers."""
+    predictive, y = _table(of)
+    whole, found = evaluate(predictive, y), before_and_after(predictive, y)
+    shared = {score.name for score in whole.scores} & set(found.before) - {"coverage_90"}
+    assert len(shared) >= 2
+    for name in shared:
+        ends = [(score.value, score.lower, score.upper) for score in (whole[name], found.before[name])]
+        assert ends[0] == pytest.approx(ends[1], abs=1e-12)
+    for repair in found.repairs:
+        for name, after in repair.scores.items():
+            change = repair.differences[name].value
+            assert after.value - found.before[name].value == pytest.approx(change, abs=1e-12)
+
+
+def _table(of: str) -> Any:
+    if of == "classes":
+        return classification(80, 6)
+    if of == "counts":
+        made = case(Poisson(), rows=60, spread=0.3)
+        counts = PredictiveDistribution(made.model, made.weights, made.x)
+        return counts, counts.sample(60, seed=1).diagonal()
+    if of == "mixtures":
+        made = case(Gaussian(), rows=60, spread=0.5)
+        return made.predictive, made.predictive.sample(60, seed=1).diagonal()
+    predictive, y = regression(80, 7)
+    return (predictive if of == "normals" else SamplePredictive(predictive.sample(500, seed=1))), y
 
 
 def test_a_planted_temperature_is_found_and_repaired() -> None:
