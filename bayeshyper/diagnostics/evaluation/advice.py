@@ -35,23 +35,24 @@ def with_places(verdict: Verdict, table: GroupTable, task: str) -> Verdict:
             f"It is so in many places: {len(table.flagged)} of {plural(table.n_tests, 'judgement')} on"
         )
         return replace(verdict, findings=(*verdict.findings, f"{everywhere} groups of rows are flagged."))
+    places = {(group.column, group.label) for group in wrong}
     findings = tuple(_finding(group) for group in wrong[:_MOST])
-    if len(wrong) > _MOST:
+    if len(wrong) > _MOST and len(places) > 1:
         findings = (
             *findings,
-            f"{plural(len(wrong), 'group')} in all are wrong by themselves: see the table of groups.",
+            f"{plural(len(places), 'group')} in all are wrong by themselves: see the table of groups.",
         )
     if verdict.flagged:
         return replace(verdict, findings=(*verdict.findings, *findings))
     worst = wrong[0]
     columns = listing(dict.fromkeys(group.column for group in wrong))
-    elsewhere = ("Elsewhere, use it as it is.",) if len(wrong) == 1 else ()
+    elsewhere = ("Elsewhere, use it as it is.",) if len(places) == 1 else ()
     return Verdict(
         "wrong in places",
-        f"Wrong in places: no fault is visible on the whole, but where {_rows(worst)}, {_WHAT[worst.fault]}.",
+        f"Wrong in places: no fault is visible on the whole, but where {_rows(worst)}, {_what(worst)}.",
         (*verdict.findings, *findings),
         (
-            "Do not trust the stated uncertainty for those rows. See whether they differ from the training "
+            "Do not trust what it states for those rows. See whether they differ from the training "
             f"rows, or were few there; more of them, or a feature that interacts with {columns}, may help.",
             *elsewhere,
         ),
@@ -69,13 +70,19 @@ def _rows(group: Group) -> str:
     return f"{group.column} is {group.label}"
 
 
+def _what(group: Group) -> str:
+    return f"{group.event} is {group.fault}" if group.measure == "frequency" else _WHAT[group.fault]
+
+
 def _finding(group: Group) -> str:
     rows = plural(group.n_rows, "row")
-    where = f"Where {_rows(group)} ({rows}), {_WHAT[group.fault]}"
+    where = f"Where {_rows(group)} ({rows}), {_what(group)}"
     seen = percent(group.observed, group.n_rows)
     if group.measure == "position":
         return f"{where}: on average the truth lies at their {seen} quantile, not in the middle."
     stated = percent(group.stated, group.n_rows)
     if group.measure == "coverage":
         return f"{where}: {seen} lie inside their {stated} interval."
+    if group.measure == "frequency":
+        return f"{where}: it is given {stated} on average, and happened in {seen}."
     return f"{where}: {stated} sure on average, right in {seen}."

@@ -49,12 +49,12 @@ def evaluate_classification(
     curve = reliability_curve(confidence, correct)
     edges = bin_edges(confidence, default_bins(n))
     test = confidence_test(curve, seed=make.seed)
+    names = tuple(str(label) for label in labels)
     level = LEVEL if by is None else LEVEL / 2.0  # half of it is the groups'
     groups = None
     if by is not None:
-        groups = miscalibration_by_group(by, confidence=confidence, correct=correct, level=level)
+        groups = miscalibration_by_group(by, probs=probs, labels=index, classes=names, level=level)
     errors = calibration_errors(probs, index, n_simulations=min(make.n_bootstrap, 50), seed=make.seed)
-    names = tuple(str(label) for label in labels)
     scores = (
         make.mean(
             rows["log_score"],

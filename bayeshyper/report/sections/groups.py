@@ -10,6 +10,7 @@ _MEASURES = {
     "position": "Mean quantile of the truth",
     "coverage": "Rows inside their interval",
     "accuracy": "Rows it gets right",
+    "frequency": "Rows that are",
 }
 
 
@@ -65,7 +66,7 @@ def _row(group: Group, rank: int) -> tuple[Cell, ...]:
     return (
         Cell(f"{group.column}: {group.label}", order=f"{group.column} {group.label}"),
         _judgement(group, rank),
-        Cell(_MEASURES[group.measure], order=group.measure),
+        Cell(f"{_MEASURES[group.measure]} {group.event}".strip(), order=f"{group.measure} {group.event}"),
         Cell(f"{n:,}", order=n),
         Cell(percent(group.stated, n), order=group.stated),
         Cell(percent(group.observed, n), between, order=group.observed),

@@ -38,6 +38,12 @@ def test_calibrated_forecasts_are_rarely_flagged_anywhere(make) -> None:
     assert flagged <= min(MOST, 15)
 
 
+def test_calibrated_probabilities_of_two_classes_are_rarely_flagged_anywhere() -> None:
+    tables = ((classification(400, seed, n_classes=2), columns(400, seed)) for seed in range(200))
+    flagged = sum(judge(*made, by).flagged for made, by in tables)
+    assert flagged <= min(MOST, 15)
+
+
 def test_a_region_that_is_too_low_is_named() -> None:
     """The others are too high by as much in all, and the spread is theirs: nothing shows on the whole."""
     spread = np.sqrt(1.0 + 0.25 * 0.45**2 + 0.75 * 0.15**2)
@@ -64,14 +70,38 @@ def test_both_ends_of_a_number_are_found() -> None:
 
 def test_an_over_confident_group_is_named() -> None:
     rng = np.random.default_rng(3)
-    probs = np.column_stack([0.9 * np.ones(2000), 0.1 * np.ones(2000)])
+    likeliest = np.arange(2000) % 2  # each class in turn, so that neither is favoured
+    probs = np.where(likeliest[:, None] == [0, 1], 0.9, 0.1)
     by = columns(2000)
     north = (by["region"] == "north").to_numpy()
     # Right too seldom in the north and too often elsewhere: 90 % on the whole.
     right = rng.random(2000) < np.where(north, 0.75, 0.95)
-    verdict = judge(ClassPredictive(probs, ["a", "b"]), np.where(right, "a", "b"), by)
+    verdict = judge(ClassPredictive(probs, ["a", "b"]), np.where(right == (likeliest == 0), "a", "b"), by)
     assert "region is north" in verdict.headline
     assert "right less often than it says" in verdict.headline
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_a_class_that_is_favoured_in_places_is_named(n_classes: int) -> None:
+    """The stated probabilities are as sure as they should be, on the whole and in each region."""
+    named = 0
+    for seed in range(5):
+        by = columns(3000, seed)
+        rng = np.random.default_rng([seed, 5])
+        logits = rng.normal(size=(3000, n_classes))
+        true = logits.copy()
+        true[:, -1] += (by["region"] == "south").to_numpy() - 1.0 * (by["region"] == "north").to_numpy()
+        labels = (true + rng.gumbel(size=true.shape)).argmax(axis=1)
+        probs = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+        verdict = judge(ClassPredictive(probs), labels, by)
+        text = " ".join(verdict.findings)
+        last = n_classes - 1
+        named += (
+            verdict.status == "wrong in places"
+            and f"{last} is predicted too rarely: it is given" in text
+            and f"{last} is predicted too often: it is given" in text
+        )
+    assert named >= 4
 
 
 def test_a_fault_that_one_region_makes_keeps_its_name_and_tells_the_region() -> None:

@@ -2,51 +2,90 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from bayeshyper.diagnostics import _checks
 from bayeshyper.diagnostics._checks import Booleans, Floats, Integers
+from bayeshyper.diagnostics._words import plural
 from bayeshyper.diagnostics.calibration.coverage import inside_interval
 from bayeshyper.diagnostics.calibration.groups.familywise import share_p_values, uniform_mean_p_values
 from bayeshyper.diagnostics.calibration.groups.grouping import Grouping
 from bayeshyper.diagnostics.calibration.groups.table import Group, Measure
 from bayeshyper.diagnostics.calibration.pit import check_pit
-from bayeshyper.diagnostics.calibration.reliability import check_confidence
+from bayeshyper.diagnostics.calibration.reliability import check_confidence, top_label
 from bayeshyper.errors import DataError
+
+MAX_CLASSES = 10
+"""Of more classes, the frequencies of those with the highest mean probability are judged."""
 
 
 class Evidence(NamedTuple):
-    """A measure's stated and observed value in each row, ``(N,)``."""
+    """A measure's stated and observed value in each row, ``(N,)``; of a frequency, that of the event."""
 
     measure: Measure
     stated: Floats
     observed: Floats
+    event: str = ""
 
 
-def read_evidence(
-    pit: ArrayLike | None, confidence: ArrayLike | None, correct: ArrayLike | None, *, coverage: float
-) -> list[Evidence]:
-    """Reads PIT values, or confidences with their outcomes, as the measures that they give.
-
-    Raises:
-        DataError: Where neither or both are given.
+def of_numbers(pit: ArrayLike, *, coverage: float) -> list[Evidence]:
+    """Reads PIT values as where the truth lies, and whether that is inside the central interval.
 
     Example:
-        >>> [seen.measure for seen in read_evidence([0.2, 0.7], None, None, coverage=0.9)]
+        >>> [seen.measure for seen in of_numbers([0.2, 0.7], coverage=0.9)]
         ['position', 'coverage']
     """
-    if pit is not None and confidence is None and correct is None:
-        values = check_pit(pit)
-        inside = inside_interval(values, coverage).astype(np.float64)
-        return [
-            Evidence("position", np.full(len(values), 0.5), values),
-            Evidence("coverage", np.full(len(values), coverage), inside),
-        ]
-    if pit is None and confidence is not None and correct is not None:
-        return [Evidence("accuracy", *check_confidence(confidence, correct))]
-    raise DataError("Give either pit, or confidence and correct together: one kind of evidence per row.")
+    values = check_pit(pit)
+    inside = inside_interval(values, coverage).astype(np.float64)
+    return [
+        Evidence("position", np.full(len(values), 0.5), values),
+        Evidence("coverage", np.full(len(values), coverage), inside),
+    ]
+
+
+def of_events(confidence: ArrayLike, correct: ArrayLike) -> list[Evidence]:
+    """Reads the probabilities of events, and whether they happened.
+
+    Example:
+        >>> [seen.measure for seen in of_events([0.2, 0.7], [False, True])]
+        ['accuracy']
+    """
+    return [Evidence("accuracy", *check_confidence(confidence, correct))]
+
+
+def of_classes(probs: ArrayLike, labels: ArrayLike, classes: Sequence[str] | None) -> list[Evidence]:
+    """Reads class probabilities as whether the likeliest class is right, and how often each class happens.
+
+    Of two classes the second tells of both. A fault that favours a class in some rows and another in others
+    cancels out of the first measure, and shows in the second.
+
+    Raises:
+        DataError: Where the classes are not one name for each column of the probabilities.
+
+    Example:
+        >>> [(seen.measure, seen.event) for seen in of_classes([[0.2, 0.8]], [1], ["ham", "spam"])]
+        [('accuracy', ''), ('frequency', 'spam')]
+    """
+    stated, happened = _checks.labelled(probs, labels)
+    n_classes = stated.shape[1]
+    names = [str(k) for k in range(n_classes)] if classes is None else list(classes)
+    if len(names) != n_classes:
+        raise DataError(
+            f"Got {plural(len(names), 'name')} of classes, expected {n_classes}: one for each column."
+        )
+    likeliest = np.argsort(-stated.mean(axis=0), kind="stable")[:MAX_CLASSES]  # chosen before any outcome
+    judged = [1] if n_classes == 2 else np.sort(likeliest).tolist()
+    return [
+        Evidence("accuracy", *check_confidence(*top_label(stated, happened))),
+        *(
+            Evidence("frequency", np.minimum(stated[:, k], 1.0), (happened == k).astype(np.float64), names[k])
+            for k in judged
+        ),
+    ]
 
 
 def measured(column: Grouping, seen: Evidence, *, kept: Booleans | None = None) -> list[Group]:
@@ -70,7 +109,7 @@ def measured(column: Grouping, seen: Evidence, *, kept: Booleans | None = None) 
         for weights in (None, seen.stated, seen.observed)
     )
     return [
-        Group(column.column, label, seen.measure, int(n), float(said / n), float(happened / n))
+        Group(column.column, label, seen.measure, int(n), float(said / n), float(happened / n), seen.event)
         for label, n, said, happened in zip(column.labels, counts, stated, observed, strict=True)
         if n
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -10,7 +11,15 @@ from numpy.typing import ArrayLike
 
 from bayeshyper.diagnostics import _checks
 from bayeshyper.diagnostics._words import plural
-from bayeshyper.diagnostics.calibration.groups.evidence import as_arrays, chance, measured, read_evidence
+from bayeshyper.diagnostics.calibration.groups.evidence import (
+    Evidence,
+    as_arrays,
+    chance,
+    measured,
+    of_classes,
+    of_events,
+    of_numbers,
+)
 from bayeshyper.diagnostics.calibration.groups.familywise import holm, share_band, uniform_mean_band
 from bayeshyper.diagnostics.calibration.groups.grouping import MIN_ROWS, group_rows
 from bayeshyper.diagnostics.calibration.groups.sources import with_sources
@@ -24,6 +33,9 @@ def miscalibration_by_group(
     pit: ArrayLike | None = None,
     confidence: ArrayLike | None = None,
     correct: ArrayLike | None = None,
+    probs: ArrayLike | None = None,
+    labels: ArrayLike | None = None,
+    classes: Sequence[str] | None = None,
     level: float = 0.05,
     coverage: float = 0.9,
 ) -> GroupTable:
@@ -36,7 +48,9 @@ def miscalibration_by_group(
 
     - position: the mean of n PIT values, whose tails are lighter than the Gaussian's (p-values up to 0.05);
     - coverage: the exact binomial of the rows inside their interval;
-    - accuracy: the exact binomial at the mean confidence, which bounds the true tail (Hoeffding, 1956).
+    - accuracy: the exact binomial at the mean confidence, which bounds the true tail (Hoeffding, 1956);
+    - frequency, for each class, or for the ten with the highest mean probability: the same at the mean of its
+      probability. A group in which one class is favoured over another may be as sure as it should be.
 
     Groups overlap, so that a fault in one shows in others too. Those of which nothing is left without the
     rows of less credible groups name them in ``explained_by``; the rest are the table's ``sources``.
@@ -47,15 +61,19 @@ def miscalibration_by_group(
 
     Args:
         table: The rows that were predicted, with any columns: those the model saw or others.
-        pit: The PIT of each row ``(N,)``, for predicted numbers; or, for classes, the next two.
-        confidence: The stated probability of an event for each row ``(N,)``: of the likeliest class, say.
+        pit: The PIT of each row ``(N,)``, for predicted numbers; or one of the next two pairs.
+        confidence: The stated probability of an event for each row ``(N,)``.
         correct: Whether it happened, ``(N,)`` booleans.
+        probs: Class probabilities ``(N, C)``: the likeliest class is the event, and each class is judged.
+        labels: The number of the class that happened, ``(N,)``.
+        classes: Their names ``(C,)``; None for 0 to C - 1.
         level: The probability, at most, of a false alarm anywhere.
         coverage: The level of the central interval that "coverage" looks at.
 
     Raises:
-        DataError: Where two columns have the same name, and where the evidence is neither PIT values nor
-            confidences with their outcomes, or has not one value per row of the table.
+        DataError: Where two columns have the same name, and where the evidence is not exactly one of PIT
+            values, confidences with their outcomes and probabilities with their labels, or has not one value
+            per row of the table.
 
     References:
         Holm (1979), A simple sequentially rejective multiple test procedure; Hoeffding (1956), On the
@@ -74,7 +92,7 @@ def miscalibration_by_group(
         raise DataError("Columns of the table share a name, so that their groups could not be told apart.")
     _checks.share("level", level)
     _checks.share("coverage", coverage)
-    evidence = read_evidence(pit, confidence, correct, coverage=coverage)
+    evidence = _read(pit, confidence, correct, probs, labels, classes, coverage)
     if len(evidence[0].observed) != len(table):
         raise DataError(f"The evidence has {len(evidence[0].observed)} rows, the table {len(table)}.")
     columns = [group_rows(table.iloc[:, k], str(name)) for k, name in enumerate(table.columns)]
@@ -83,6 +101,38 @@ def miscalibration_by_group(
     judged.sort(key=lambda g: (g.p_value is None, g.p_value or 0.0, -abs(g.statistic or 0.0)))
     explained = _shifted(with_sources(judged, columns, evidence))
     return GroupTable(tuple(explained), level, n_tests, {c.column: c.note for c in columns if c.note})
+
+
+def _read(
+    pit: ArrayLike | None,
+    confidence: ArrayLike | None,
+    correct: ArrayLike | None,
+    probs: ArrayLike | None,
+    labels: ArrayLike | None,
+    classes: Sequence[str] | None,
+    coverage: float,
+) -> list[Evidence]:
+    given = {
+        name
+        for name, value in [
+            ("pit", pit),
+            ("confidence", confidence),
+            ("correct", correct),
+            ("probs", probs),
+            ("labels", labels),
+        ]
+        if value is not None
+    }
+    if pit is not None and given == {"pit"}:
+        return of_numbers(pit, coverage=coverage)
+    if confidence is not None and correct is not None and given == {"confidence", "correct"}:
+        return of_events(confidence, correct)
+    if probs is not None and labels is not None and given == {"probs", "labels"}:
+        return of_classes(probs, labels, classes)
+    raise DataError(
+        "Give either pit, or confidence and correct together, or probs and labels together: one kind of "
+        f"evidence per row. Got {', '.join(sorted(given)) or 'none'}."
+    )
 
 
 def _judged(groups: list[Group], level: float) -> tuple[list[Group], int]:

@@ -37,7 +37,7 @@ def with_sources(groups: list[Group], columns: list[Grouping], evidence: list[Ev
     by_name = {column.column: column for column in columns}
     found = {_key(group): group for group in groups}
     for seen in evidence:
-        unexplained = [group for group in groups if group.flagged and group.measure == seen.measure]
+        unexplained = [group for group in groups if group.flagged and _of(group, seen)]
         kept = np.ones(len(seen.stated), dtype=np.bool_)
         sources: list[str] = []
         while len(unexplained) > 1 and len(sources) < _MOST_SOURCES:
@@ -55,8 +55,12 @@ def with_sources(groups: list[Group], columns: list[Grouping], evidence: list[Ev
     return [found[_key(group)] for group in groups]
 
 
-def _key(group: Group) -> tuple[str, str, str]:
-    return group.column, group.label, group.measure
+def _key(group: Group) -> tuple[str, str, str, str]:
+    return group.column, group.label, group.measure, group.event
+
+
+def _of(group: Group, seen: Evidence) -> bool:
+    return (group.measure, group.event) == (seen.measure, seen.event)
 
 
 def _rows(group: Group, column: Grouping) -> Booleans:
@@ -65,7 +69,7 @@ def _rows(group: Group, column: Grouping) -> Booleans:
 
 def _still_wrong(
     flagged: list[Group], columns: dict[str, Grouping], seen: Evidence, kept: Booleans
-) -> set[tuple[str, str, str]]:
+) -> set[tuple[str, str, str, str]]:
     """Which of these groups are wrong on the rows kept; one with too few of them left is not."""
     keys = {_key(group) for group in flagged}
     groups = [

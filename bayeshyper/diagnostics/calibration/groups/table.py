@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal, TypeAlias
 
-Measure: TypeAlias = Literal["position", "coverage", "accuracy"]
+Measure: TypeAlias = Literal["position", "coverage", "accuracy", "frequency"]
 
 FAULTS: dict[Measure, tuple[str, str]] = {  # where less, and where more, is observed than stated
     "position": ("too high", "too low"),
     "coverage": ("too narrow", "too wide"),
     "accuracy": ("over-confident", "under-confident"),
+    "frequency": ("predicted too often", "predicted too rarely"),
 }
 
 
@@ -22,11 +23,13 @@ class Group:
         column: The column that makes the group.
         label: The group's value or values in that column: "north", "31 to 40", "missing".
         measure: "position" (the mean PIT: 0.5, and more where the predictions are too low), "coverage" (the
-            share of rows inside their interval) or "accuracy" (the share of rows whose event happened).
+            share of rows inside their interval), "accuracy" (the share of rows whose event happened: that the
+            likeliest class is right, say) or "frequency" (the share of rows of one class).
         n_rows: How many rows.
         stated: What the measure is if the predictions are calibrated: 0.5, the interval's level, or the mean
-            confidence of these rows.
+            confidence or probability of these rows.
         observed: What it is.
+        event: The class whose frequency it is; else "".
         lower: From here to ``upper`` the measure is not flagged; None where the group is not judged.
         upper: Likewise.
         statistic: ``observed - stated`` in standard deviations of a calibrated forecast.
@@ -34,7 +37,7 @@ class Group:
         adjusted_p_value: The same, for the number of groups looked at (Holm).
         flagged: Whether that is at most the level of the table.
         fault: What the predictions are, where flagged: "too low", "too high", "too narrow", "too wide",
-            "over-confident" or "under-confident"; else "".
+            "over-confident", "under-confident", "predicted too often" or "predicted too rarely"; else "".
         explained_by: The groups without whose rows nothing is left of this fault, as in "region: south"; ""
             for a group that is wrong by itself.
         note: Why the group is not judged, or how to read its fault.
@@ -46,6 +49,7 @@ class Group:
     n_rows: int
     stated: float
     observed: float
+    event: str = ""
     lower: float | None = None
     upper: float | None = None
     statistic: float | None = None

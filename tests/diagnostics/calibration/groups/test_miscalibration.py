@@ -30,7 +30,7 @@ def flags(found: GroupTable) -> set[tuple[str, str, str]]:
     return {(group.column, group.label, group.fault) for group in found.flagged}
 
 
-@pytest.mark.parametrize("task", ["numbers", "classes"])
+@pytest.mark.parametrize("task", ["numbers", "events", "two classes", "three classes"])
 def test_a_calibrated_forecast_is_flagged_as_seldom_as_stated(task: str) -> None:
     """Anywhere in the table, with probability at most 5 %: at most 15 of 200 seeds."""
     alarms = 0
@@ -38,9 +38,13 @@ def test_a_calibrated_forecast_is_flagged_as_seldom_as_stated(task: str) -> None
         rng = np.random.default_rng(1000 + seed)
         if task == "numbers":
             evidence = {"pit": rng.random(400)}
-        else:
+        elif task == "events":
             said = rng.beta(3, 1, size=400)
             evidence = {"confidence": said, "correct": rng.random(400) < said}
+        else:
+            probs = rng.dirichlet(np.full(3 if task == "three classes" else 2, 3.0), size=400)
+            labels = (rng.random(400)[:, None] > np.cumsum(probs, axis=1)[:, :-1]).sum(axis=1)
+            evidence = {"probs": probs, "labels": labels}
         alarms += bool(miscalibration_by_group(table(400, seed), **evidence).flagged)
     assert alarms <= 15
 
@@ -82,6 +86,37 @@ def test_confidence_planted_in_the_missing_rows_is_found(power: float, fault: st
     found = miscalibration_by_group(rows, confidence=1 / (1 + np.exp(-odds)), correct=rng.random(6000) < true)
     assert (found.groups[0].label, found.groups[0].fault) == ("missing", fault)
     assert {g.label for g in found.flagged if g.column == "income"} == {"missing"}
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_a_class_favoured_in_one_region_and_not_in_another_is_named(n_classes: int) -> None:
+    """The true log odds of the last class are one more in the south and one less in the north than stated.
+
+    So it is as sure as it should be, in each region and on the whole: only the classes' shares tell.
+    """
+    found_in = 0
+    for seed in range(5):
+        rows = table(3000, seed)
+        rng = np.random.default_rng([seed, 7])
+        logits = rng.normal(size=(3000, n_classes))
+        true = logits.copy()
+        true[:, -1] += np.where(rows["region"] == "south", 1.0, np.where(rows["region"] == "north", -1.0, 0))
+        labels = (true + rng.gumbel(size=true.shape)).argmax(axis=1)
+        probs = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+        names = ["cat", "dog", "owl"][-n_classes:]
+        found = miscalibration_by_group(rows, probs=probs, labels=labels, classes=names)
+        told = {(g.column, g.label, g.fault) for g in found.sources if g.event == "owl"}
+        wanted = {("region", "south", "predicted too rarely"), ("region", "north", "predicted too often")}
+        found_in += told == wanted
+        assert {group.event for group in found.groups} == ({"", "owl"} if n_classes == 2 else {"", *names})
+    assert found_in >= 4
+
+
+def test_of_many_classes_the_likeliest_ten_are_judged_whatever_happened() -> None:
+    probs = np.tile(np.r_[np.full(10, 0.099), np.full(40, 0.01 / 40)], (200, 1))
+    rows = pd.DataFrame({"half": np.arange(200) % 2})
+    found = miscalibration_by_group(rows, probs=probs, labels=np.full(200, 49))
+    assert {group.event for group in found.groups} == {"", *map(str, range(10))}
 
 
 def test_a_model_that_is_wrong_everywhere_is_wrong_in_every_group() -> None:
@@ -200,6 +235,8 @@ def test_no_row_too_few_and_no_column_are_no_fault() -> None:
         ({"a": [1, 2]}, {}, "either pit, or confidence and correct"),
         ({"a": [1, 2]}, {"pit": [0.5, 0.5], "confidence": [0.5, 0.5]}, "either pit, or"),
         ({"a": [1, 2]}, {"confidence": [0.5, 0.5]}, "either pit, or"),
+        ({"a": [1, 2]}, {"probs": [[0.5, 0.5]] * 2}, "Got probs"),
+        ({"a": [1, 2]}, {"probs": [[0.5, 0.5]] * 2, "labels": [0, 0], "classes": ["a"]}, "Got 1 name of"),
         ({"a": [1, 2]}, {"pit": [0.5]}, "1 rows, the table 2"),
         ({"a": [1, 2]}, {"pit": [0.5, np.nan]}, "1 NaN value"),
         ({"a": [1, 2]}, {"confidence": [0.5, 1.5], "correct": [True, True]}, "between 0 and 1"),
