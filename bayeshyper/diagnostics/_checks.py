@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any, TypeAlias
 
 import numpy as np
+import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
+from bayeshyper.diagnostics._words import plural
 from bayeshyper.errors import DataError
 
 Floats: TypeAlias = NDArray[np.float64]
@@ -17,12 +19,26 @@ SUM_TOLERANCE = 1e-4
 """How far the probabilities of a row may be from one in sum: float32 softmaxes over many classes are."""
 
 
+def array(name: str, values: Any) -> NDArray[Any]:
+    """Reads an array of anything, as many values in each of its rows."""
+    try:
+        return np.asarray(values)
+    except ValueError:
+        raise DataError(f"{name} must be an array: got rows of different lengths.") from None
+
+
+def numbers(name: str, values: ArrayLike) -> Floats:
+    """Reads numbers of any shape."""
+    read = array(name, values)
+    try:
+        return read.astype(np.float64, copy=False)
+    except (TypeError, ValueError):
+        raise DataError(f"{name} must hold numbers: got {read.dtype} values.") from None
+
+
 def column(name: str, values: ArrayLike, *, n_rows: int | None = None, finite: bool = True) -> Floats:
     """Reads one number per row, ``(N,)``; NaN is always refused, infinity where ``finite`` is set."""
-    try:
-        read = np.asarray(values, dtype=np.float64)
-    except (TypeError, ValueError):
-        raise DataError(f"{name} must hold numbers: got {np.asarray(values).dtype} values.") from None
+    read = numbers(name, values)
     if read.ndim != 1:
         raise DataError(f"{name} must have one number per row, shape (N,): got shape {read.shape}.")
     if len(read) == 0:
@@ -41,7 +57,7 @@ def column(name: str, values: ArrayLike, *, n_rows: int | None = None, finite: b
 
 def draws(samples: ArrayLike, *, n_rows: int) -> Floats:
     """Reads posterior predictive draws ``(S, N)``, at least two and all finite."""
-    read = np.asarray(samples, dtype=np.float64)
+    read = numbers("Samples", samples)
     if read.ndim != 2 or read.shape[1] != n_rows:
         raise DataError(f"Samples must have shape (S, {n_rows}), one column per row: got shape {read.shape}.")
     if read.shape[0] < 2:
@@ -53,7 +69,7 @@ def draws(samples: ArrayLike, *, n_rows: int) -> Floats:
 
 def probabilities(probs: ArrayLike) -> Floats:
     """Reads class probabilities ``(N, C)``: not negative, and one in sum for each row."""
-    read = np.asarray(probs, dtype=np.float64)
+    read = numbers("Probabilities", probs)
     if read.ndim != 2 or read.shape[1] < 2 or len(read) == 0:
         raise DataError(
             f"Probabilities must have shape (N, C) with one column per class, at least two, and at least one "
@@ -78,17 +94,31 @@ def probabilities(probs: ArrayLike) -> Floats:
 
 
 def label_indices(labels: ArrayLike, n_classes: int, *, n_rows: int) -> Integers:
-    """Reads class numbers ``(N,)`` between 0 and C - 1."""
-    read = np.asarray(labels)
+    """Reads class numbers ``(N,)`` between 0 and C - 1; those written as 1.0 too."""
+    read = array("Labels", labels)
     if read.shape != (n_rows,):
         raise DataError(f"Labels must have shape ({n_rows},), one class number per row: got {read.shape}.")
-    if read.dtype.kind not in "iub":
+    if read.dtype.kind not in "iubf":
         raise DataError(f"Labels must be class numbers (integers): got {read.dtype} values.")
+    if read.dtype.kind == "f" and not (np.isfinite(read) & (read == np.round(read))).all():
+        raise DataError("Labels must be class numbers (integers): got fractions, NaN or infinity.")
     read = read.astype(np.int64)
     if read.min() < 0 or read.max() >= n_classes:
         raise DataError(
             f"Labels must lie between 0 and {n_classes - 1}, one number per column of the probabilities: "
             f"got {int(read.min())} to {int(read.max())}."
+        )
+    return read
+
+
+def counts(name: str, values: ArrayLike, *, n_rows: int) -> Floats:
+    """Reads one count per row, ``(N,)``: whole, and not below zero."""
+    read = column(name, values, n_rows=n_rows)
+    bad = (read != np.round(read)) | (read < 0.0)
+    if bad.any():
+        raise DataError(
+            f"{name} must hold counts, as the prediction is of counts: got {read[bad][0]:g} in row "
+            f"{int(bad.argmax())}."
         )
     return read
 
@@ -108,15 +138,21 @@ def share(name: str, value: float) -> float:
 
 def class_numbers(labels: ArrayLike, classes: ArrayLike | None, n_classes: int, *, n_rows: int) -> Integers:
     """Reads labels ``(N,)`` as their places among the classes; one that training never saw is named."""
-    seen = np.asarray(labels)
+    seen = array("y", labels)
     if seen.shape != (n_rows,):
         raise DataError(f"y must have one label per row, shape ({n_rows},): got shape {seen.shape}.")
+    missing = pd.isna(seen)
+    if missing.any():
+        raise DataError(
+            f"The target is missing in {plural(int(missing.sum()), 'row')}, the first of them row "
+            f"{int(missing.argmax())}: leave those rows out."
+        )
     known = list(range(n_classes)) if classes is None else np.asarray(classes).tolist()
     number_of = {label: k for k, label in enumerate(known)}
     found = [number_of.get(label, -1) for label in seen.tolist()]
-    unknown = sorted({str(label) for label, k in zip(seen.tolist(), found, strict=True) if k < 0})
+    unknown = sorted({repr(label) for label, k in zip(seen.tolist(), found, strict=True) if k < 0})
     if unknown:
-        names = ", ".join(str(label) for label in known[:5]) + (" …" if len(known) > 5 else "")
+        names = ", ".join(map(repr, known[:5])) + (" …" if len(known) > 5 else "")
         more = f" and {len(unknown) - 3} more" if len(unknown) > 3 else ""
         raise DataError(
             f"y holds labels that were not seen in training: {', '.join(unknown[:3])}{more}. "

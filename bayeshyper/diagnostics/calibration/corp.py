@@ -113,7 +113,7 @@ def corp_curve(
         >>> curve.recalibrated[[0, -1]].tolist(), round(curve.miscalibration, 3)
         ([0.2, 1.0], 0.02)
     """
-    stated, outcome = check_confidence(probability, happened)
+    stated, outcome = check_confidence(probability, happened, names=("probability", "happened"))
     if len(stated) < 2:
         raise DataError("One row makes no curve: give at least two rows.")
     tail = (1.0 - _checks.share("level", level)) / 2.0

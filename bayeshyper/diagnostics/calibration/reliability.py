@@ -203,8 +203,12 @@ def confidence_test(curve: ReliabilityCurve, *, seed: int = 0, n_simulations: in
     )
 
 
-def check_confidence(confidence: ArrayLike, correct: ArrayLike) -> tuple[Floats, Floats]:
+def check_confidence(
+    confidence: ArrayLike, correct: ArrayLike, *, names: tuple[str, str] = ("confidence", "correct")
+) -> tuple[Floats, Floats]:
     """Reads confidences ``(N,)`` between 0 and 1, and whether each row was right as 0 or 1, ``(N,)``.
+
+    A caller who calls the two otherwise gives their names.
 
     Raises:
         DataError: On other shapes and values.
@@ -213,10 +217,10 @@ def check_confidence(confidence: ArrayLike, correct: ArrayLike) -> tuple[Floats,
         >>> check_confidence([0.8], [True])[1].tolist()
         [1.0]
     """
-    stated = _checks.column("confidence", confidence)
-    right = _checks.column("correct", correct, n_rows=len(stated))
+    stated = _checks.column(names[0], confidence)
+    right = _checks.column(names[1], correct, n_rows=len(stated))
     if stated.min() < 0.0 or stated.max() > 1.0:
-        raise DataError(f"confidence must lie between 0 and 1: got {stated.min():.6g} to {stated.max():.6g}.")
+        raise DataError(f"{names[0]} must lie between 0 and 1: got {stated.min():.6g} to {stated.max():.6g}.")
     if not np.isin(right, (0.0, 1.0)).all():
-        raise DataError("correct must hold booleans, one for each row: got numbers other than 0 and 1.")
+        raise DataError(f"{names[1]} must hold booleans, one for each row: got numbers other than 0 and 1.")
     return stated, right

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pandas as pd
 from numpy.typing import ArrayLike
@@ -62,8 +63,14 @@ def evaluate(
         >>> evaluate(coin, ["a", "b", "b", "a"])["brier"].value
         0.25
     """
-    if n_bootstrap < 1:
-        raise DataError(f"n_bootstrap must be at least 1: got {n_bootstrap}.")
+    _check_predictive("predictive", predictive)
+    if unfamiliar is not None:
+        _check_predictive("unfamiliar", unfamiliar)
+    if by is not None and not isinstance(by, pd.DataFrame):
+        raise DataError(
+            f"by must be a table of columns to look for groups in: got {type(by).__name__}; wrap it, as in "
+            "pandas.DataFrame({'region': region})."
+        )
     if by is not None and len(by) != predictive.n_rows:
         raise DataError(f"by has {len(by)} rows, expected {predictive.n_rows}: one for each row predicted.")
     make = ScoreMaker(seed, n_bootstrap)
@@ -87,6 +94,14 @@ def evaluate(
         novelty=None if unfamiliar is None else _novelty(predictive, unfamiliar, again),
         repairs=repairs,
     )
+
+
+def _check_predictive(name: str, given: Any) -> None:
+    if not hasattr(given, "task"):
+        raise DataError(
+            f"{name} must be a prediction: got {type(given).__name__}. Wrap probabilities in "
+            "ClassPredictive, draws in SamplePredictive, means and standard deviations in NormalPredictive."
+        )
 
 
 def _novelty(predictive: Predictive, unfamiliar: Predictive, again: dict[str, int]) -> Novelty:

@@ -32,7 +32,7 @@ class ClassPredictive:
 
     def __init__(self, probs: ArrayLike, classes: ArrayLike | None = None) -> None:
         self.probs = _checks.probabilities(probs)
-        self.classes = None if classes is None else np.asarray(classes)
+        self.classes = None if classes is None else _checks.array("Classes", classes)
         labels = self._labels
         if labels.shape != (self.probs.shape[1],) or len(set(labels.tolist())) < len(labels):
             raise DataError(

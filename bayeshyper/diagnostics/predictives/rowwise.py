@@ -29,14 +29,16 @@ def pit_values(predictive: Predictive, y: ArrayLike, *, seed: int = 0) -> Floats
         seed: Of the randomisation.
 
     Raises:
-        DataError: Where y or the distribution function is not one finite number per row.
+        DataError: Where y or the distribution function is not one finite number per row, and where y is no
+            count but the prediction is of counts.
 
     Example:
         >>> from bayeshyper.diagnostics import NormalPredictive
         >>> pit_values(NormalPredictive([0.0, 1.0], 1.0), [0.0, 1.0]).tolist()
         [0.5, 0.5]
     """
-    seen = _checks.column("y", y, n_rows=predictive.n_rows)
+    discrete = bool(getattr(predictive, "discrete", False))
+    seen = (_checks.counts if discrete else _checks.column)("y", y, n_rows=predictive.n_rows)
 
     def cdf(at: Floats) -> Floats:
         return _checks.column("cdf", predictive.cdf(at), n_rows=predictive.n_rows)
@@ -44,7 +46,7 @@ def pit_values(predictive: Predictive, y: ArrayLike, *, seed: int = 0) -> Floats
     own: Any = getattr(predictive, "pit", None)
     if own is not None:
         return check_pit(np.asarray(own(seen, seed=seed)))
-    if getattr(predictive, "discrete", False):
+    if discrete:
         return randomized_pit(cdf(seen - 1.0), cdf(seen), seed=seed)
     return check_pit(cdf(seen))
 

@@ -47,7 +47,12 @@ class SamplePredictive(NumbersPredictive):
     has_density = False
 
     def __init__(self, samples: ArrayLike, *, discrete: bool = False) -> None:
-        read = np.asarray(samples)
+        read = _checks.numbers("Samples", samples)
+        if read.ndim == 3:
+            raise DataError(
+                f"Samples must have shape (S, N), one column per row: got shape {read.shape}. Of several "
+                "targets, judge each alone, as samples[:, :, 0], or all together by energy_score."
+            )
         if read.ndim != 2 or read.shape[1] == 0:
             raise DataError(f"Samples must have shape (S, N), one column per row: got shape {read.shape}.")
         self.samples = _checks.draws(read, n_rows=read.shape[1])

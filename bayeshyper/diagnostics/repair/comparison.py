@@ -147,14 +147,14 @@ def before_and_after(
     """
     if folds < 2:
         raise DataError(f"folds must be at least 2: got {folds}.")
-    rng = np.random.default_rng(seed)
+    make, rng = ScoreMaker(seed, n_bootstrap), np.random.default_rng(seed)
     fits = REPAIRS[predictive.task] if repairs is None else repairs
     labels = np.asarray(y)
     if predictive.n_rows > max_rows >= MIN_ROWS and labels.shape == (predictive.n_rows,):
         kept = np.sort(rng.choice(predictive.n_rows, max_rows, replace=False))
         predictive, labels = predictive.rows(kept), labels[kept]
     table = _Table(predictive, labels, rng.permutation(predictive.n_rows), folds, seed)
-    make, measures = ScoreMaker(seed, n_bootstrap), MEASURES[predictive.task]
+    measures = MEASURES[predictive.task]
     before, results, rows_after = table.before, [], {}
     for name, fit in fits.items():
         try:

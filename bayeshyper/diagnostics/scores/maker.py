@@ -11,6 +11,7 @@ import numpy as np
 from bayeshyper.diagnostics._checks import Floats
 from bayeshyper.diagnostics.scores.bootstrap import binomial_interval, bootstrap_interval
 from bayeshyper.diagnostics.scores.score import Score
+from bayeshyper.errors import DataError
 
 
 @dataclass(frozen=True)
@@ -19,6 +20,12 @@ class ScoreMaker:
 
     seed: int
     n_bootstrap: int
+
+    def __post_init__(self) -> None:
+        if self.n_bootstrap < 1:
+            raise DataError(f"n_bootstrap must be at least 1: got {self.n_bootstrap}.")
+        if self.seed < 0:
+            raise DataError(f"seed must not be negative: got {self.seed}.")
 
     def mean(self, rows: Any, **about: Any) -> Score:
         """A score that is the mean of the rows."""

@@ -167,6 +167,10 @@ def test_what_belongs_to_the_other_task_is_not_there() -> None:
     [
         (lambda: SamplePredictive([1.0, 2.0]), r"shape \(S, N\)"),
         (lambda: SamplePredictive([[1.0, 2.0]]), "at least two"),
+        (lambda: SamplePredictive([["a", "b"]]), "Samples must hold numbers: got <U1 values"),
+        (lambda: SamplePredictive([[1.0], [1.0, 2.0]]), "Samples must be an array: got rows of different"),
+        (lambda: SamplePredictive(np.zeros((5, 4, 2))), "or all together by energy_score"),
+        (lambda: ClassPredictive([["a", "b"]]), "Probabilities must hold numbers"),
         (lambda: SamplePredictive([[1.0], [np.nan]]), "NaN or infinite"),
         (lambda: SamplePredictive([[1.0], [0.5]], discrete=True), "whole numbers"),
         (lambda: DRAWS.log_prob(np.zeros(40)), "no density"),
@@ -182,7 +186,10 @@ def test_what_belongs_to_the_other_task_is_not_there() -> None:
         (lambda: ClassPredictive([[0.5, 0.6]]), "sum to one"),
         (lambda: ClassPredictive([[0.5, 0.5]], ["a", "a"]), "2 different labels"),
         (lambda: ClassPredictive([[0.5, 0.5]], ["a", "b", "c"]), "2 different labels"),
-        (lambda: CLASSES.log_prob(["fox"] * 40), "not seen in training: fox. The model knows cat, dog, owl"),
+        (
+            lambda: CLASSES.log_prob(["fox"] * 40),
+            "not seen in training: 'fox'. The model knows 'cat', 'dog', 'owl'",
+        ),
         (lambda: CLASSES.log_prob(["cat"]), "one label per row"),
     ],
 )

@@ -162,7 +162,7 @@ def test_our_predictions_can_be_repaired(repair: Any) -> None:
     [
         (ClassPredictive([[0.5, 0.5]]), [0], "at least 10 rows to learn from: got 1"),
         (ClassPredictive([[0.5, 0.5]] * 20, ["a", "b"]), ["a"] * 20, "Every row is of class a"),
-        (ClassPredictive([[0.5, 0.5]] * 20, ["a", "b"]), ["c"] * 20, "not seen in training: c"),
+        (ClassPredictive([[0.5, 0.5]] * 20, ["a", "b"]), ["c"] * 20, "not seen in training: 'c'"),
         (NormalPredictive(np.zeros(20), 1.0), np.zeros(20), "got predicted numbers"),
     ],
 )

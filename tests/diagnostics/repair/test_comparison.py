@@ -177,7 +177,7 @@ def test_of_many_rows_some_are_drawn() -> None:
         (lambda: before_and_after(*regression(49)), "at least 50 rows to learn from: got 49"),
         (lambda: before_and_after(*regression(60), folds=1), "folds must be at least 2"),
         (lambda: before_and_after(regression(60)[0], np.zeros(59)), "y has 59 rows, expected 60"),
-        (lambda: before_and_after(classification(60)[0], ["fox"] * 60), "not seen in training: fox"),
+        (lambda: before_and_after(classification(60)[0], ["fox"] * 60), "not seen in training: 'fox'"),
     ],
 )
 def test_what_cannot_be_compared_is_said(make: Any, says: str) -> None:

@@ -75,6 +75,10 @@ def test_interval_coverage_counts_the_ends_and_sharpness_is_the_mean_width() -> 
     assert sharpness(ends) == pytest.approx(4 / 3)
 
 
+def test_a_class_number_may_be_written_as_a_float() -> None:
+    assert brier([[0.2, 0.8]], [1.0]) == brier([[0.2, 0.8]], [1])
+
+
 @pytest.mark.parametrize(
     ("call", "says"),
     [
@@ -88,7 +92,7 @@ def test_interval_coverage_counts_the_ends_and_sharpness_is_the_mean_width() -> 
         (lambda: brier([[0.5, 0.6]], [0]), "row 0 sums to 1.1"),
         (lambda: brier([[1.5, -0.5]], [0]), "not be negative"),
         (lambda: brier([[0.5, 0.5]], [2]), "between 0 and 1"),
-        (lambda: brier([[0.5, 0.5]], [0.0]), "class numbers"),
+        (lambda: brier([[0.5, 0.5]], [0.5]), "class numbers"),
         (lambda: brier([[1.0]], [0]), "at least two"),
         (lambda: log_score([np.nan]), "1 NaN value"),
         (lambda: sharpness([[1.0, 0.0]]), "not above"),
