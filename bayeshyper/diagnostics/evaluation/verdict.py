@@ -13,7 +13,7 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 
 from bayeshyper.diagnostics._checks import Floats
-from bayeshyper.diagnostics._words import NO_BREAK, listing, percent, plural
+from bayeshyper.diagnostics._words import NO_BREAK, percent, plural
 from bayeshyper.diagnostics.calibration.coverage import Coverage
 from bayeshyper.diagnostics.calibration.frequencies import ClassFrequencies
 from bayeshyper.diagnostics.calibration.reliability import ConfidenceTest, ReliabilityCurve
@@ -145,7 +145,8 @@ def judge_classification(
     )
     findings = [held]
     present = np.flatnonzero(frequencies.observed)
-    if len(present) == 1:
+    one_class = len(present) == 1
+    if one_class:
         findings.append(
             f"Every row is of class {classes[present[0]]}: nothing can be said about rows of other classes."
         )
@@ -155,18 +156,40 @@ def judge_classification(
         judged & (np.nan_to_num(frequencies.p_values, nan=1.0) < share / max(1, judged.sum()))
     )
     wide, uneven = test.gap_p_value < share, test.ece_p_value < share
+    class_gaps = np.abs(frequencies.observed - frequencies.stated)
     if n < MIN_ROWS or not (wide or uneven or len(off)):
         quiet = _no_fault(n, "", "Use the probabilities as they are.")
+        if one_class and n >= FEW_ROWS:
+            quiet = _one_class(n, classes[present[0]])
         return Verdict(quiet.status, quiet.headline, tuple(findings), quiet.actions)
-    class_gaps = np.abs(frequencies.observed - frequencies.stated)
     if max(curve.ece - curve.ece_if_calibrated, abs(test.gap), class_gaps.max()) < SMALL["classification"]:
         return _nearly(
             f"the ECE is {percent(curve.ece, 1000)}", " ".join(findings), "Use the probabilities as they are."
         )
 
+    # Of two classes, whose gaps are one, the rarer is told of, or the one that happened more.
+    ranked = sorted(
+        off.tolist(),
+        key=lambda k: (*np.round([-class_gaps[k], frequencies.stated[k]], 9), -frequencies.observed[k]),
+    )
     recalibrate = "recalibrate on rows that were kept out of training (temperature scaling)"
-    if wide and test.gap < 0:
-        status: Status = "over-confident"
+    # To be too sure of every class moves the confidence more than the shares of the classes. Where the shares
+    # are off by as much, some class is favoured, and that is the fault.
+    favoured = class_gaps.sum() / 2.0 >= abs(test.gap) - 1e-9
+    if ranked and (favoured or not (wide or uneven)):
+        status: Status = "biased"
+        worst = ranked[0]
+        headline = (
+            f"Biased: {classes[worst]} happened in {percent(frequencies.observed[worst], n)} of the rows, "
+            f"and was given {percent(frequencies.stated[worst], n)}."
+        )
+        actions = [
+            "Check whether the classes are as frequent here as they were in the training rows. If they are, "
+            "recalibrate each class on rows that were kept out of training (isotonic calibration): a "
+            "temperature makes all classes surer or less sure together, and cannot favour one."
+        ]
+    elif wide and test.gap < 0:
+        status = "over-confident"
         headline = "Over-confident: it is right less often than it says."
         actions = [
             f"Do not take the stated probabilities at face value: {recalibrate}, or try more restarts "
@@ -176,26 +199,20 @@ def judge_classification(
         status = "under-confident"
         headline = "Under-confident: it is right more often than it says."
         actions = [f"Safe but wasteful: see whether training was still improving, or {recalibrate}."]
-    elif uneven:
+    else:
         status = "miscalibrated"
         headline = "Miscalibrated: right on average, but not at every level of confidence."
         actions = [f"Before using single probabilities, {recalibrate}."]
-    else:
-        status = "biased"
-        headline = (
-            f"Biased: {listing(classes[int(k)] for k in off)} happened more or less often than predicted."
-        )
-        actions = ["Check whether the classes are as frequent here as they were in the training rows."]
     outside = (curve.accuracy < curve.lower) | (curve.accuracy > curve.upper)
     for k in sorted(np.flatnonzero(outside), key=lambda b: -abs(curve.accuracy[b] - curve.confidence[b]))[:3]:
         findings.append(
             f"Where it says {_between(curve.low[k], curve.high[k])}, it is right in "
             f"{percent(curve.accuracy[k])} of {plural(int(curve.counts[k]), 'row')}."
         )
-    for k in off[np.argsort(-class_gaps[off])][:3]:
+    for c in ranked[: 1 if len(classes) == 2 else 3]:
         findings.append(
-            f"{classes[k]} is given {percent(frequencies.stated[k], n)} on average, but happened in "
-            f"{percent(frequencies.observed[k], n)} of the rows."
+            f"{classes[c]} is given {percent(frequencies.stated[c], n)} on average, but happened in "
+            f"{percent(frequencies.observed[c], n)} of the rows."
         )
     return Verdict(status, headline, tuple(findings), tuple(actions))
 
@@ -218,6 +235,16 @@ def _no_fault(n: int, held: str, use: str) -> Verdict:
             ("Judge it on more rows: a few hundred show a moderate fault.",),
         )
     return Verdict("calibrated", f"Calibrated, as far as {plural(n, 'row')} can tell.", findings, (use,))
+
+
+def _one_class(n: int, name: str) -> Verdict:
+    return Verdict(
+        "undecided",
+        f"Undecided: no fault is visible, but {plural(n, 'row')} of class {name} cannot tell how sure to be "
+        "of another.",
+        (),
+        ("Judge it on rows of every class.",),
+    )
 
 
 def _nearly(how: str, held: str, use: str) -> Verdict:

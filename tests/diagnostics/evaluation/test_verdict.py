@@ -100,6 +100,20 @@ def test_a_class_that_is_rarer_than_stated_is_named() -> None:
     assert any(finding.startswith("owl is given") for finding in verdict.findings)
 
 
+def test_a_rare_class_that_is_given_too_little_leads_the_verdict() -> None:
+    """Its true odds are more than twice the stated: no temperature mends that."""
+    for seed in range(5):
+        rng = np.random.default_rng(seed)
+        odds = np.exp(rng.normal(-4.0, 1.0, size=4000))
+        fraud = rng.random(4000) < 2.3 * odds / (1.0 + 2.3 * odds)
+        said = odds / (1.0 + odds)
+        forecast = ClassPredictive(np.column_stack([1.0 - said, said]), ["fine", "fraud"])
+        verdict = judge(forecast, np.where(fraud, "fraud", "fine"))
+        assert verdict.status == "biased"
+        assert verdict.headline.startswith("Biased: fraud happened in ")
+        assert "isotonic" in verdict.actions[0]
+
+
 @pytest.mark.parametrize("n_rows", [1, 5, 39])
 def test_few_rows_leave_it_undecided(n_rows: int) -> None:
     for verdict in (judge(*regression(n_rows, 3)), judge(*classification(n_rows, 3))):
@@ -123,3 +137,11 @@ def test_one_class_is_said_to_be_all_there_is() -> None:
     probs = np.tile([0.9, 0.1], (60, 1))
     verdict = judge(ClassPredictive(probs, ["a", "b"]), ["a"] * 60)
     assert any("Every row is of class a" in finding for finding in verdict.findings)
+
+
+def test_rows_of_one_class_never_make_a_model_calibrated() -> None:
+    right = np.where(np.arange(60)[:, None] < 57, [0.96, 0.04], [0.49, 0.51])
+    verdict = judge(ClassPredictive(right, ["a", "b"]), ["a"] * 60)
+    assert verdict.status == "undecided"
+    assert "60 rows of class a cannot tell" in verdict.headline
+    assert verdict.actions == ("Judge it on rows of every class.",)
