@@ -12,16 +12,21 @@ MINUS = "\u2212"
 def percent(share: float, n_rows: int = 0) -> str:
     """Writes a share in per cent, with a decimal where at least 1000 rows carry it.
 
-    Only a share that is exactly one is called 100 %, only one that is exactly zero 0 %.
+    Only a share that is exactly one is called 100 %, only one that is exactly zero 0 %; what is nearer
+    to them than three decimals tell is "< 0.001 %" or "> 99.999 %".
 
     Example:
         >>> percent(0.876).replace(NO_BREAK, " "), percent(0.999).replace(NO_BREAK, " ")
         ('88 %', '99.9 %')
+        >>> percent(1e-7).replace(NO_BREAK, " ")
+        '< 0.001 %'
     """
     value = 100.0 * share
     decimals = 1 if n_rows >= 1000 else 0
     while decimals < 3 and 0.0 < abs(value) < 100.0 and f"{abs(value):.{decimals}f}" in _extremes(decimals):
         decimals += 1
+    if decimals == 3 and 0.0 < value < 100.0 and f"{value:.3f}" in _extremes(3):
+        return f"< 0.001{NO_BREAK}%" if value < 50.0 else f"> 99.999{NO_BREAK}%"
     return f"{value:.{decimals}f}{NO_BREAK}%".replace("-", MINUS)
 
 

@@ -13,9 +13,10 @@ from bayeshyper.diagnostics import Evaluation, evaluate
 from bayeshyper.inference import History
 from bayeshyper.report.drawing.png import png
 from bayeshyper.report.drawing.svg import draw, svg
-from bayeshyper.report.figures.axes import nice_ticks, number_axis
+from bayeshyper.report.figures.axes import nice_ticks, number_axis, share_axis
 from bayeshyper.report.figures.corp import corp_figure
 from bayeshyper.report.figures.coverage import coverage_figure
+from bayeshyper.report.figures.decisions import risk_figure
 from bayeshyper.report.figures.figure import Bars, Figure, Line
 from bayeshyper.report.figures.posterior import audit_figure
 from bayeshyper.report.figures.training import training_figures
@@ -153,3 +154,15 @@ def test_the_isotonic_curve_is_read_by_its_p_value(p_value: float, words: str) -
     figure = corp_figure({"a": replace(found, p_value=p_value)}, "b")
     assert words in figure.summary
     assert "one point at a time" in figure.caption
+
+
+def test_no_two_ticks_read_the_same_where_nothing_is_wrong() -> None:
+    for found in (
+        evaluate(ClassPredictive(np.tile([1.0, 0.0], (30, 1)), ["a", "b"]), ["a"] * 30),
+        evaluate(GaussianPredictive(np.zeros(30), np.ones(30)), np.zeros(30)),
+    ):
+        assert found.risk is not None
+        texts = [text for _, text in risk_figure({"a": found.risk}, found.task).y.ticks]
+        assert 3 <= len(texts) == len(set(texts))
+    fine = [text for _, text in share_axis("", 0.0, 0.0004).ticks]
+    assert len(fine) == len(set(fine))

@@ -12,6 +12,7 @@ import pytest
 
 from bayeshyper.diagnostics import (
     NormalPredictive,
+    Score,
     before_and_after,
     calibration_errors,
     evaluate,
@@ -25,7 +26,7 @@ from bayeshyper.report.sections.decisions import abstention_section, novelty_sec
 from bayeshyper.report.sections.groups import groups_section
 from bayeshyper.report.sections.posterior import posterior_section
 from bayeshyper.report.sections.repairs import repairs_section
-from bayeshyper.report.sections.scores import models_table
+from bayeshyper.report.sections.scores import models_table, score_cell
 from bayeshyper.report.sections.section import MOST_ROWS
 from tests.diagnostics.fakes import ClassPredictive, classification, regression
 from tests.report.examples import audit, collapse, convergence, seven_models, wrong_in_the_south
@@ -35,13 +36,12 @@ def test_the_group_that_is_wrong_comes_first_and_is_named() -> None:
     section = groups_section(wrong_in_the_south().groups)  # type: ignore[arg-type]
     assert section.badge is not None
     assert section.badge[1] == "bad"
-    (table,) = section.tables
+    table, small = section.tables
     words = [row[1].text for row in table.rows]
     assert (table.rows[0][0].text, words[0]) == ("region: south", "Too low")
-    few = [row for row in table.rows if row[0].text == "region: islands"]
-    assert few
-    assert {row[1].text for row in few} == {"Too few rows to judge"}
-    assert few == list(table.rows[-len(few) :])
+    assert {row[0].text for row in small.rows} == {"region: islands"}
+    assert small.folded == "1 group has too few rows"
+    assert "1 group has too few rows to judge." in section.sentences
     assert "No fault seen" in words
     assert any("Column source" in sentence for sentence in section.sentences)
 
@@ -83,6 +83,31 @@ def test_a_score_near_its_nominal_value_sorts_as_best() -> None:
     ranked = sorted(table.rows, key=lambda row: float(row[at].order or 0.0))
     assert ranked[0][0].text != "MAP"
     assert ranked[-1][0].text == "MAP"  # half as wide as it should be
+
+
+@pytest.mark.parametrize(
+    ("value", "lower", "upper", "words"),
+    [
+        (10.982, 10.834, 11.140, ("10.98", "10.83 to 11.14")),
+        (6.638, 6.638, 6.638, ("6.638", "no spread")),
+        (1.0, 1.0, 1.0376, ("1.000", "1.000 to 1.038")),
+        (-0.0213, -0.0406, 0.0021, ("−0.021", "−0.041 to 0.002")),
+    ],
+)
+def test_a_score_has_no_more_digits_than_its_interval_carries(
+    value: float, lower: float, upper: float, words: tuple[str, str]
+) -> None:
+    cell = score_cell(Score("rmse", "RMSE", value, lower, upper, better="lower"), 56)
+    assert (cell.text, cell.under.replace("\u00a0", " ")) == words
+
+
+def test_one_judgement_is_no_plural() -> None:
+    table = wrong_in_the_south().groups
+    assert table is not None
+    one = replace(table, groups=table.groups[:1], n_tests=1)
+    assert groups_section(one).sentences[0].startswith("The one judgement on groups of rows is flagged.")
+    none = replace(table, groups=table.groups[-3:-2], n_tests=4)
+    assert groups_section(none).sentences[0].startswith("None of 4 judgements on groups of rows is flagged.")
 
 
 def test_impossible_rows_are_told_not_compared() -> None:
@@ -175,7 +200,8 @@ def test_long_tables_are_cut_and_say_so(tmp_path: Path) -> None:
     many = replace(groups, groups=groups.groups * 40)
     page = write_report(tmp_path, replace(found, groups=many))
     text = page.read_text(encoding="utf-8")
-    assert f"The first {MOST_ROWS} of {len(many.groups):,} rows; metrics.json has all" in text
+    judged = sum(group.p_value is not None for group in many.groups)
+    assert f"The first {MOST_ROWS} of {judged:,} rows; metrics.json has all" in text
     assert text.count('scope="row"') < MOST_ROWS + 200
     metrics = json.loads(page.with_name("metrics.json").read_text(encoding="utf-8"))
     assert len(metrics["evaluation"]["groups"]["groups"]) == len(many.groups)

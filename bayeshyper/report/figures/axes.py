@@ -15,7 +15,8 @@ def share_axis(label: str, low: float = 0.0, high: float = 1.0) -> Axis:
         ['0%', '20%', '40%', '60%', '80%', '100%']
     """
     ticks = nice_ticks(low, high)
-    decimals = 0 if len(ticks) < 2 or 100.0 * (ticks[1] - ticks[0]) > 0.99 else 1
+    step = 100.0 * (ticks[1] - ticks[0]) if len(ticks) > 1 else 1.0
+    decimals = max(0, math.ceil(-math.log10(step) - 1e-9))
     return Axis(
         label, low, high, tuple((t, f"{100.0 * t:.{decimals}f}%".replace("-", "\u2212")) for t in ticks)
     )

@@ -20,7 +20,8 @@ def risk_figure(curves: dict[str, RiskCoverage], task: str) -> Figure:
     def said(value: float) -> str:
         return percent(value) if shares else number(value, error=first.random / 20.0)
 
-    top = 1.12 * max(max(float(curve.risk.max()) for curve in curves.values()), 1e-9)
+    worst = max(float(curve.risk.max()) for curve in curves.values())
+    top = 1.12 * (worst or (0.05 if shares else 1.0))
     half = float(np.interp(0.5, first.coverage, first.risk))
     return Figure(
         name="risk",

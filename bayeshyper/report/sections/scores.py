@@ -73,6 +73,8 @@ def interval_text(score: Score, n_rows: int) -> str:
     """Writes the interval of a score: "0.12 to 0.49", or why there is none."""
     if score.value is None or score.lower is None or score.upper is None:
         return score.reason
+    if score.upper - score.lower <= 1e-9 * abs(score.value):
+        return "no spread"
     ends = (_value(score, end, n_rows) for end in (score.lower, score.upper))
     return f"{NO_BREAK}to{NO_BREAK}".join(ends)
 
@@ -108,7 +110,9 @@ def score_cell(score: Score, n_rows: int = 0) -> Cell:
 
 
 def _value(score: Score, value: float, n_rows: int) -> str:
+    """Writes a value or an end of its interval: two digits of the half width at most, four digits in all."""
+    half = 0.0 if score.lower is None or score.upper is None else (score.upper - score.lower) / 2.0
     if score.unit == "share":
-        return percent(value, 1000 if score.better == "lower" else n_rows)
-    spread = 0.0 if score.lower is None or score.upper is None else score.upper - score.lower
-    return number(value, error=spread / 4.0)
+        return percent(value, 1000 if score.better == "lower" and half < 0.1 else n_rows)
+    largest = max(abs(one) for one in (value, score.value, score.lower, score.upper) if one is not None)
+    return number(value, error=max(half, largest / 100.0))

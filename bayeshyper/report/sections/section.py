@@ -57,6 +57,7 @@ class Table:
         rows: The cells.
         models: The model number of each row, where rows are models, which the reader can hide.
         narrow: Whether it fits beside a figure.
+        folded: What the page shows until the table is opened; the Markdown leaves such a table out.
     """
 
     name: str
@@ -65,6 +66,7 @@ class Table:
     rows: tuple[tuple[Cell, ...], ...]
     models: tuple[int, ...] = ()
     narrow: bool = False
+    folded: str = ""
 
 
 @dataclass(frozen=True)
