@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
@@ -26,6 +27,7 @@ from bayeshyper.diagnostics.scores.maker import ScoreMaker
 from bayeshyper.errors import DataError
 
 
+@np.errstate(over="ignore")  # a score that is too large to compute says so itself
 def evaluate(
     predictive: Predictive,
     y: ArrayLike,

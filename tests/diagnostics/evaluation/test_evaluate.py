@@ -227,6 +227,30 @@ def test_draws_alone_get_every_score_but_the_log_score() -> None:
     json.dumps(found.to_dict(), allow_nan=False)
 
 
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"unfamiliar": np.zeros((3, 2))}, "unfamiliar must be a prediction: got ndarray. Wrap"),
+        ({"by": np.zeros(10)}, "by must be a table of columns.*got ndarray; wrap it"),
+        ({"by": {"region": ["north"] * 10}}, "by must be a table of columns.*got dict; wrap it"),
+        ({"seed": -1}, "seed must not be negative: got -1"),
+        ({"n_bootstrap": 0}, "n_bootstrap must be at least 1: got 0"),
+    ],
+)
+def test_an_option_that_cannot_be_used_is_named(options: Any, says: str) -> None:
+    with pytest.raises(DataError, match=says):
+        evaluate(*regression(10), **options)
+
+
+def test_numbers_too_large_to_square_have_no_rmse_and_it_is_said() -> None:
+    predictive, y = regression(60)
+    found = evaluate(GaussianPredictive(1e200 * predictive.mean, 1e200), 1e200 * y, repair=True)
+    assert found["rmse"].value is None
+    assert found["rmse"].reason == "It is too large to compute."
+    assert found["crps"].value == pytest.approx(1e200 * evaluate(predictive, y)["crps"].value)
+    json.dumps(found.to_dict(), allow_nan=False)
+
+
 def test_rows_of_a_second_table_are_told_apart() -> None:
     predictive, y = regression(100)
     strange = GaussianPredictive(np.zeros(80), np.full(80, 3.0))
