@@ -14,7 +14,8 @@ def write_atomically(path: Path, content: bytes) -> None:
     """Write beside the destination, flush to disk, then rename over it.
 
     Raises:
-        OSError: The folder is missing or the disk is full; an old file at ``path`` is then untouched.
+        OSError: The folder is missing or the disk is full; it names a file, and an old one at ``path`` is
+            untouched.
     """
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
     try:
@@ -27,7 +28,9 @@ def write_atomically(path: Path, content: bytes) -> None:
         os.umask(mask)
         os.chmod(temporary, 0o666 & ~mask)
         os.replace(temporary, path)
-    except BaseException:
+    except BaseException as error:
         with contextlib.suppress(OSError):
             os.unlink(temporary)
+        if isinstance(error, OSError) and error.filename is None:  # a full disk names none
+            error.filename = str(path)
         raise

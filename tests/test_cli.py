@@ -20,6 +20,7 @@ from typer.testing import CliRunner
 
 from bayeshyper.baselines import BaselineRegressor
 from bayeshyper.cli import app, contest
+from bayeshyper.cli.output import filled_folder
 from bayeshyper.estimators import HyperRegressor
 from bayeshyper.inference.baselines import BASELINES
 
@@ -521,6 +522,21 @@ def test_a_write_that_fails_leaves_the_old_file_and_no_other(
     assert "No space left on device" in refuse(*arguments, "-o", output, "--force")
     assert output.read_text() == "precious"
     assert list(tmp_path.iterdir()) == [output]
+
+
+def test_a_full_disk_is_told_with_the_folder(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="No space") as raised, filled_folder(tmp_path / "report"):
+        raise OSError(28, "No space left on device")
+    assert raised.value.filename == str(tmp_path / "report")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_second_table_of_other_columns_is_named(folder: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other.csv"
+    other.write_text("wheels,doors\n4,5\n2,0\n")
+    arguments, _ = outputs(folder)["report"]
+    error = refuse(*arguments, "-o", tmp_path / "report", "--unfamiliar", other)
+    assert f"{other}: The table lacks" in error
 
 
 @pytest.mark.parametrize("command", ["fit", "compare", "demo"])

@@ -87,7 +87,11 @@ def filled_folder(path: Path) -> Iterator[Path]:
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as temporary:
         fresh = Path(temporary) / path.name
         fresh.mkdir()
-        yield fresh
+        try:
+            yield fresh
+        except OSError as error:
+            error.filename = error.filename or str(path)  # a full disk names none
+            raise
         if not path.exists():
             fresh.rename(path)
             return

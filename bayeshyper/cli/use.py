@@ -47,7 +47,7 @@ def predict(
         raise DataError(f"Got --level {level:g}, expected a probability between 0 and 1, such as 0.9.")
     check_table(output, data, model, force=force)
     fitted, frame = _load(model), _read(data)
-    predictive = fitted.predictive(_features(fitted, frame))
+    predictive = fitted.predictive(_features(fitted, frame, data))
     write_table(_as_table(predictive, level), output)
     interval = (
         f"; lower and upper hold {level:.0%} of the probability" if predictive.task == "regression" else ""
@@ -120,8 +120,8 @@ def report(
     if target is None:
         raise DataError(f"{model} does not say what its target is called: give its column with --target.")
     X, y = split_target(frame, target)
-    X = _features(fitted, X)
-    strange = None if unfamiliar is None else _features(fitted, _read(unfamiliar))
+    X = _features(fitted, X, data)
+    strange = None if unfamiliar is None else _features(fitted, _read(unfamiliar), unfamiliar)
     with filled_folder(output) as folder:
         fitted.report(X, y, folder, title=f"{target} in {data.name}", unfamiliar=strange, max_rows=max_rows)
     say(f"Wrote {output / 'report.html'}, judged on {min(len(y), max_rows):,} rows.")
@@ -139,11 +139,14 @@ def _read(path: Path) -> pd.DataFrame:
     return read_table(path)
 
 
-def _features(fitted: Any, frame: pd.DataFrame) -> pd.DataFrame:
-    """The columns that a model was fitted to, in its order."""
+def _features(fitted: Any, frame: pd.DataFrame, path: Path) -> pd.DataFrame:
+    """The columns that a model was fitted to, in its order; where some are missing, of which file."""
     from bayeshyper.data import align_columns
 
-    return align_columns(frame, list(fitted.feature_names_in_))
+    try:
+        return align_columns(frame, list(fitted.feature_names_in_))
+    except DataError as error:
+        raise DataError(f"{path}: {error}") from None
 
 
 def _as_table(predictive: PredictiveDistribution, level: float) -> pd.DataFrame:

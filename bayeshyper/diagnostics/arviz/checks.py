@@ -139,7 +139,7 @@ def ppc(data: Any, statistics: Mapping[str, Statistic] | None = None) -> dict[st
         DataError: One replication, or a statistic that is not a finite number.
     """
     observed = _observed(data)
-    drawn = np.asarray(data["posterior_predictive"]["y"])
+    drawn = _group(data, "posterior_predictive")
     drawn = drawn.reshape(-1, *drawn.shape[2:])
     if len(drawn) < 2:
         raise DataError("Got one replication of the targets, and a p-value needs more: draw more weights.")
@@ -173,12 +173,22 @@ class _ShareOf:
 
 
 def _observed(data: Any) -> NDArray[Any]:
-    return np.asarray(data["observed_data"]["y"])
+    return _group(data, "observed_data")
+
+
+def _group(data: Any, name: str) -> NDArray[Any]:
+    """The targets' values in a group."""
+    try:
+        return np.asarray(data[name]["y"])
+    except (KeyError, TypeError, IndexError):
+        raise DataError(
+            f"Expected what model.to_arviz(X, y) gave: got {type(data).__name__} without y in a group {name}."
+        ) from None
 
 
 def _log_likelihood(data: Any) -> NDArray[Any]:
     """The log likelihood ``(chains, draws, N)``, fit to be smoothed."""
-    values = np.asarray(data["log_likelihood"]["y"])
+    values = _group(data, "log_likelihood")
     draws = values.shape[0] * values.shape[1]
     if draws < MIN_DRAWS:
         raise DataError(

@@ -120,6 +120,8 @@ def convergence(functions: ArrayLike) -> Convergence:
         return _without(compared, "there is one restart, and it takes two; fit with n_members=2 or more")
     if draws < 4:
         return _without(compared, f"there are {draws} draws of each restart, and it takes four")
+    if not np.ptp(flat, axis=(0, 1)).any():
+        return _without(compared, "no draw differs from another, so that their spread cannot be computed")
     found = _rhat(flat)
     sizes = np.where(np.ptp(flat, axis=(0, 1)) > 0, effective_sample_size(flat), members * draws)
     rows = chosen[np.argsort(-found, kind="stable")] // outputs

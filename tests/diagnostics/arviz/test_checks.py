@@ -186,6 +186,10 @@ def test_what_cannot_be_asked_is_refused(data: Any, classes: Any, columns: Any) 
 
     with pytest.raises(DataError, match=r"of 1 rows is NaN or infinite in some draw, the first in row 7"):
         loo(with_values(data, "log_likelihood", spoil))
+    with pytest.raises(DataError, match=r"Expected what model\.to_arviz.* got int without y in a group log"):
+        loo(3)
+    with pytest.raises(DataError, match=r"Expected what model\.to_arviz.*without y in a group observed_data"):
+        ppc({})
     with pytest.raises(DataError, match="at least 25"):
         loo(data.isel(draw=slice(0, 10)) if majors.MAJOR < 1 else gaussian(0.0, draws=20))
     with pytest.raises(DataError, match="got one of them"):

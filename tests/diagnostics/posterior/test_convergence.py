@@ -96,6 +96,12 @@ def test_what_cannot_be_compared_has_no_number_and_a_reason(shape: tuple[int, ..
     assert reason in json.dumps(found.to_dict())
 
 
+def test_draws_that_never_differ_have_no_number() -> None:
+    found = convergence(np.zeros((2, 50, 3)))
+    assert (found.rhat_max, found.ess_min) == (None, None)
+    assert "no draw differs from another" in found.sentence
+
+
 @pytest.mark.parametrize("shape", [(5, 3), (0, 5, 3), (2, 5, 0)])
 def test_other_shapes_are_refused(shape: tuple[int, ...]) -> None:
     with pytest.raises(DataError, match="must have shape"):
