@@ -114,6 +114,9 @@ FAULTS: dict[str, Callable[[Floats, Uniformity], Fault]] = {
 }
 
 
+FEW_DRAWS = 199
+"""The smallest and the largest of so many draws are the ends of the 99 % interval: fewer do not reach it."""
+
 # Faults that another likelihood may mend.
 OF_THE_NOISE = ("dispersion", "skewness", "tails", "far tails")
 
@@ -125,6 +128,16 @@ def of_counts(fault: Fault) -> Fault:
         do="Do not rely on the intervals. If this is the Poisson likelihood, whose noise follows from its "
         "mean, try the negative binomial, which learns how much more the counts vary; see also whether a "
         "feature that explains the difference is missing.",
+    )
+
+
+def of_few_draws(fault: Fault, n_draws: int) -> Fault:
+    """The same fault, of intervals too wide, where the draws do not reach the far tails."""
+    return replace(
+        fault,
+        do=f"{n_draws} draws of each row are too few to judge the far tails: do not take extreme quantiles "
+        f"for safe before {FEW_DRAWS} or more were judged. If they hold, the model knows more than it says: "
+        "recalibrate on rows kept out of training.",
     )
 
 

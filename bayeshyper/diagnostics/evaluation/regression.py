@@ -46,14 +46,23 @@ def evaluate_regression(
             "evaluate(predictive.column(0), y[:, 0]), or report(…, column=0)."
         )
     seen = _checks.column("y", y, n_rows=n)
-    rows = _rows(predictive, seen, make.seed)
+    quantiles = _quantiles(predictive)
+    rows = _rows(predictive, seen, quantiles, make.seed)
     counts = bool(getattr(predictive, "discrete", False))
     pit = pit_values(predictive, seen, seed=make.seed)
     level = LEVEL if by is None else LEVEL / 2.0  # half of it is the groups'
     test = uniformity(pit, level=level)
     groups = None if by is None else miscalibration_by_group(by, pit=pit, level=level)
     coverages = tuple(_with_bootstrap(coverage_at(pit, stated), pit, make) for stated in LEVELS)
-    verdict = judge_regression(pit, coverages, test, counts=counts)
+    verdict = judge_regression(
+        pit,
+        coverages,
+        test,
+        counts_held=float(np.mean((quantiles[:, 0] <= seen) & (seen <= quantiles[:, -1])))
+        if counts
+        else None,
+        n_draws=None if getattr(predictive, "has_density", True) else getattr(predictive, "n_draws", None),
+    )
     return Evaluation(
         task="regression",
         n_rows=n,
@@ -69,11 +78,11 @@ def evaluate_regression(
     )
 
 
-def _rows(predictive: Predictive, seen: Floats, seed: int) -> dict[str, Floats]:
+def _rows(predictive: Predictive, seen: Floats, quantiles: Floats, seed: int) -> dict[str, Floats]:
     """What each row contributes to each score that is a mean, or a function of one."""
     n = len(seen)
     density = {"log_score": log_scores(predictive, seen)} if getattr(predictive, "has_density", True) else {}
-    low, inner_low, median, inner_high, high = _quantiles(predictive).T
+    low, inner_low, median, inner_high, high = quantiles.T
     wide, narrow = np.stack([low, high], axis=1), np.stack([inner_low, inner_high], axis=1)
     return {
         **density,

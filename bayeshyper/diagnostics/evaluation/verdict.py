@@ -18,7 +18,14 @@ from bayeshyper.diagnostics.calibration.coverage import Coverage
 from bayeshyper.diagnostics.calibration.frequencies import ClassFrequencies
 from bayeshyper.diagnostics.calibration.reliability import ConfidenceTest, ReliabilityCurve
 from bayeshyper.diagnostics.calibration.uniformity import Uniformity
-from bayeshyper.diagnostics.evaluation.faults import FAULTS, OF_THE_NOISE, main_fault, of_counts
+from bayeshyper.diagnostics.evaluation.faults import (
+    FAULTS,
+    FEW_DRAWS,
+    OF_THE_NOISE,
+    main_fault,
+    of_counts,
+    of_few_draws,
+)
 from bayeshyper.diagnostics.scores.bootstrap import binomial_interval
 
 Status: TypeAlias = Literal[
@@ -76,19 +83,21 @@ class Verdict:
 
 
 def judge_regression(
-    pit: Floats, coverages: Sequence[Coverage], test: Uniformity, *, counts: bool = False
+    pit: Floats,
+    coverages: Sequence[Coverage],
+    test: Uniformity,
+    *,
+    counts_held: float | None = None,
+    n_draws: int | None = None,
 ) -> Verdict:
     """Judges a density forecast by its PIT values ``(N,)``, its coverage and the test for uniformity.
 
-    ``counts`` says that it is of counts: what to do about a fault is another thing then.
+    ``counts_held`` is the share of rows that the 90 % intervals of counts hold, ends included, and
+    ``n_draws`` how many draws of each row there are, where the forecast is draws; else None. What was seen,
+    and what to do about a fault, is another thing then.
     """
     n = len(pit)
-    ninety = next(c for c in coverages if c.level == 0.9)
-    held = (
-        f"The {percent(0.9)} intervals hold {percent(ninety.observed, n)} of {plural(n, 'row')}; the true "
-        f"share lies between {percent(ninety.lower, n)} and {percent(ninety.upper, n)} "
-        f"(95{NO_BREAK}% confidence)."
-    )
+    held = _held(next(c for c in coverages if c.level == 0.9), n, counts_held, n_draws)
     faults = test.faults if n >= MIN_ROWS else ()
     if not faults:
         return _no_fault(n, held, "Use the intervals as they are.")
@@ -104,9 +113,14 @@ def judge_regression(
     if main in ("bias", "dispersion"):
         named += [name for name in ("bias", "dispersion") if name in faults and name != main]
     found = [FAULTS[name](pit, test) for name in named]
-    if counts:
+    if counts_held is not None:
         found = [
             of_counts(fault) if name in OF_THE_NOISE else fault
+            for name, fault in zip(named, found, strict=True)
+        ]
+    elif n_draws is not None and n_draws < FEW_DRAWS and test.dispersion < 0:
+        found = [
+            of_few_draws(fault, n_draws) if name == "dispersion" else fault
             for name, fault in zip(named, found, strict=True)
         ]
     statuses: dict[str, Status] = {
@@ -215,6 +229,25 @@ def judge_classification(
             f"{percent(frequencies.observed[c], n)} of the rows."
         )
     return Verdict(status, headline, tuple(findings), tuple(actions))
+
+
+def _held(ninety: Coverage, n: int, counts_held: float | None, n_draws: int | None) -> str:
+    """What the 90 % intervals hold. Of counts the ends are points that hold more than their share."""
+    level, seen = percent(0.9), percent(ninety.observed, n)
+    if counts_held is not None:
+        what = (
+            f"The {level} intervals hold {percent(counts_held, n)} of {plural(n, 'row')}, ends included: of "
+            f"counts they can seldom hold just {level}. With only the share of the ends that makes it "
+            f"{level}, they hold {seen}"
+        )
+    elif n_draws is not None:
+        what = f"What happened ranks among the middle {level} of its draws in {seen} of {plural(n, 'row')}"
+    else:
+        what = f"The {level} intervals hold {seen} of {plural(n, 'row')}"
+    return (
+        f"{what}; the true share lies between {percent(ninety.lower, n)} and {percent(ninety.upper, n)} "
+        f"(95{NO_BREAK}% confidence)."
+    )
 
 
 def _no_fault(n: int, held: str, use: str) -> Verdict:

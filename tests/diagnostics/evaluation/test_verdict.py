@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from bayeshyper.diagnostics import Verdict, coverage_at, evaluate, uniformity
+from bayeshyper.diagnostics import SamplePredictive, Verdict, coverage_at, evaluate, uniformity
+from bayeshyper.diagnostics._words import percent
 from bayeshyper.diagnostics.evaluation.verdict import judge_regression
 from tests.diagnostics.fakes import ClassPredictive, GaussianPredictive, classification, regression
 
@@ -80,6 +81,26 @@ def test_wide_intervals_with_thin_far_tails_are_not_called_safe() -> None:
     verdict = judge(GaussianPredictive(np.zeros(1000), np.ones(1000)), y)
     assert "far tails" in verdict.headline
     assert not any("Safe" in action for action in verdict.actions)
+
+
+def test_few_draws_with_a_heavy_tailed_truth_are_not_called_safe() -> None:
+    """Gaussian draws as wide as a Student-t of three degrees, whose far tails forty of them cannot show."""
+    rng = np.random.default_rng(1)
+    y, draws = rng.standard_t(3.0, size=1000), rng.normal(0.0, np.sqrt(3.0), size=(40, 1000))
+    verdict = evaluate(SamplePredictive(draws), y, n_bootstrap=1).verdict
+    assert verdict.status == "under-confident"
+    assert "40 draws of each row are too few to judge the far tails" in verdict.actions[0]
+    assert not any("Safe" in action for action in verdict.actions)
+
+
+def test_the_intervals_of_counts_and_of_draws_are_told_as_they_are() -> None:
+    """Nearly all of a Poisson of mean 0.2 lies at 0 and 1, its 90 % interval, which holds 98.2 %."""
+    rng = np.random.default_rng(0)
+    y, draws = rng.poisson(0.2, size=4000), rng.poisson(0.2, size=(500, 4000))
+    held = evaluate(SamplePredictive(draws, discrete=True), y, n_bootstrap=1).verdict.findings[0]
+    assert f"hold {percent(np.mean(y <= 1), 4000)} of 4,000 rows, ends included" in held
+    ranks = evaluate(SamplePredictive(draws[:, :500] + 0.1), y[:500] + 0.1, n_bootstrap=1).verdict.findings[0]
+    assert ranks.startswith(f"What happened ranks among the middle {percent(0.9)} of its draws in ")
 
 
 @pytest.mark.parametrize(("sharpen", "status"), [(2.0, "over-confident"), (0.5, "under-confident")])
