@@ -17,7 +17,7 @@ EXAMPLES = Path(__file__).parents[1] / "examples"
 EXPECTED = {
     "any_model": [
         r"forest: Over-confident",
-        r"intervals hold (5\d|6\d)",
+        r"middle 90.% of its draws in (5\d|6\d)",
         r"improves the CRPS by [12]\.\d",
         r"ridge:  Calibrated",
         r"less the ridge's: \+1\.\d\d \(\+0",
