@@ -136,6 +136,14 @@ def share(name: str, value: float) -> float:
     return value
 
 
+def generator(seed: int) -> np.random.Generator:
+    """Makes the source of random numbers of a seed."""
+    try:
+        return np.random.default_rng(seed)
+    except (TypeError, ValueError):
+        raise DataError(f"seed must be a whole number that is not negative: got {seed!r}.") from None
+
+
 def class_numbers(labels: ArrayLike, classes: ArrayLike | None, n_classes: int, *, n_rows: int) -> Integers:
     """Reads labels ``(N,)`` as their places among the classes; one that training never saw is named."""
     seen = array("y", labels)

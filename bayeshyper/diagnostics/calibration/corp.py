@@ -119,7 +119,7 @@ def corp_curve(
     tail = (1.0 - _checks.share("level", level)) / 2.0
     steps = Steps.of(stated, outcome)
     cells = steps.joined(_CELLS)
-    rng = np.random.default_rng(seed)
+    rng = _checks.generator(seed)
     redrawn = list(cells.redrawn(n_simulations, rng))
     by_chance = _miscalibrations(redrawn)
     # Joining hides some of what chance adds: the mean to compare with is that of all rows.

@@ -221,6 +221,6 @@ def _largest_gap(curve: ReliabilityCurve) -> float:
 
 
 def _largest_gap_if_calibrated(curve: ReliabilityCurve, *, seed: int, n_simulations: int = 2000) -> float:
-    rng = np.random.default_rng(seed)
+    rng = _checks.generator(seed)
     hits = rng.binomial(curve.counts, curve.confidence, size=(n_simulations, len(curve.counts)))
     return float(np.abs(hits / curve.counts - curve.confidence).max(axis=1).mean())

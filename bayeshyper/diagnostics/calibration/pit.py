@@ -52,7 +52,7 @@ def randomized_pit(below: ArrayLike, at: ArrayLike, *, seed: int = 0) -> Floats:
         [0.32, 0.5]
     """
     low, high = check_pit(below), check_pit(at)
-    inside: Floats = np.random.default_rng(seed).random(len(low))
+    inside: Floats = _checks.generator(seed).random(len(low))
     return low + inside * np.maximum(high - low, 0.0)
 
 

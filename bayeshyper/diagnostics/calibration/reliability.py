@@ -189,7 +189,7 @@ def confidence_test(curve: ReliabilityCurve, *, seed: int = 0, n_simulations: in
         >>> confidence_test(curve).gap_p_value < 0.001
         True
     """
-    rng = np.random.default_rng(seed)
+    rng = _checks.generator(seed)
     n, p = curve.counts, curve.confidence
     gaps = rng.binomial(n, p, size=(n_simulations, len(n))) - n * p
     seen = n * (curve.accuracy - p)

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import fft, integrate, optimize
 
+from bayeshyper.diagnostics import _checks
 from bayeshyper.diagnostics._checks import Floats
 from bayeshyper.diagnostics.calibration.reliability import check_confidence
 
@@ -46,7 +47,7 @@ def smooth_error_if_calibrated(confidence: ArrayLike, *, n_simulations: int = 50
         True
     """
     stated, _ = check_confidence(confidence, np.zeros(np.shape(confidence)))
-    rng = np.random.default_rng(seed)
+    rng = _checks.generator(seed)
     used, node = np.unique(np.rint(stated * _NODES).astype(np.int64), return_inverse=True)
     counts, total = np.bincount(node), np.bincount(node, stated)
     errors = np.empty(n_simulations)

@@ -95,7 +95,7 @@ def novelty(
         n_familiar=len(familiar),
         n_unfamiliar=len(unfamiliar),
         auroc=_auroc(familiar, unfamiliar),
-        fpr95=_fpr95(familiar, unfamiliar, np.random.default_rng(seed), n_bootstrap),
+        fpr95=_fpr95(familiar, unfamiliar, _checks.generator(seed), n_bootstrap),
         aupr=Score(
             name="aupr",
             label="AUPR",

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from scipy import stats
 from torch import Tensor
 
+from bayeshyper.diagnostics import _checks
 from bayeshyper.diagnostics.calibration.ecdf import PITDifference, pit_difference
 from bayeshyper.errors import DataError
 from bayeshyper.inference import ImplicitGuide, SVISettings, fit
@@ -110,7 +111,7 @@ def simulation_based_calibration(
     """
     if repetitions < MIN_REPETITIONS:
         raise DataError(f"Got {repetitions} repetitions, expected at least {MIN_REPETITIONS}.")
-    seeds = np.random.default_rng(seed).integers(2**31 - 1, size=(repetitions, 2)).tolist()
+    seeds = _checks.generator(seed).integers(2**31 - 1, size=(repetitions, 2)).tolist()
     ties = np.random.default_rng([seed, 1])
     ranks, counts = np.zeros((repetitions, len(names)), dtype=np.int64), set()
     with ProgressBar(show, "Simulation-based calibration", objective="") as bar:

@@ -62,7 +62,7 @@ class ClassPredictive:
     def sample(self, n: int = 1000, seed: int = 0) -> NDArray[Any]:
         """n labels for each row, ``(n, N)``, independent from row to row."""
         edges = np.cumsum(self.probs, axis=1)[:, :-1]
-        uniform = np.random.default_rng(seed).random((n, self.n_rows))
+        uniform = _checks.generator(seed).random((n, self.n_rows))
         drawn: NDArray[Any] = self._labels[sum(uniform >= edge for edge in edges.T)]
         return drawn
 

@@ -119,7 +119,7 @@ class NormalPredictive(NumbersPredictive):
 
     def sample(self, n: int = 1000, seed: int = 0) -> Floats:
         """n draws, ``(n, N)``, independent from row to row."""
-        noise = np.random.default_rng(seed).standard_normal((n, self.n_rows))
+        noise = _checks.generator(seed).standard_normal((n, self.n_rows))
         return np.asarray(self.mean + self.std * noise)
 
     def rows(self, index: Any) -> NormalPredictive:

@@ -98,7 +98,7 @@ class SamplePredictive(NumbersPredictive):
         within those it shares with equal draws).
         """
         seen = _checks.column("y", y, n_rows=self.n_rows, finite=False)
-        inside = np.asarray(np.random.default_rng(seed).random(self.n_rows))
+        inside = np.asarray(_checks.generator(seed).random(self.n_rows))
 
         def ranks(drawn: Floats, at: Floats, within: Floats) -> Floats:
             below, equal = (drawn < at).sum(axis=0), (drawn == at).sum(axis=0)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from bayeshyper.diagnostics import _checks
 from bayeshyper.diagnostics._checks import Floats, Integers
 from bayeshyper.diagnostics._words import number
 from bayeshyper.diagnostics.predictives import Predictive
@@ -147,7 +148,7 @@ def before_and_after(
     """
     if folds < 2:
         raise DataError(f"folds must be at least 2: got {folds}.")
-    make, rng = ScoreMaker(seed, n_bootstrap), np.random.default_rng(seed)
+    make, rng = ScoreMaker(seed, n_bootstrap), _checks.generator(seed)
     fits = REPAIRS[predictive.task] if repairs is None else repairs
     labels = np.asarray(y)
     if predictive.n_rows > max_rows >= MIN_ROWS and labels.shape == (predictive.n_rows,):

@@ -161,7 +161,7 @@ class RecalibratedPredictive(WrappedNumbers):
 
     def sample(self, n: int = 1000, seed: int = 0) -> Floats:
         """n draws, ``(n, N)``, independent from row to row."""
-        rng = np.random.default_rng(seed)
+        rng = _checks.generator(seed)
         drawn = np.empty((n, self.n_rows))
         for part, pool in self._pools(max(self._pool, 5 * n), seed):
             levels = self.recalibration.backward(rng.random((n, pool.shape[1])))

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import special, stats
 
+from bayeshyper.diagnostics import _checks
 from bayeshyper.diagnostics._checks import Floats
 from bayeshyper.errors import DataError
 
@@ -49,7 +50,7 @@ def bootstrap_means(rows: ArrayLike, *, n_bootstrap: int = 1000, seed: int = 0) 
     if len(values) < 2:
         raise DataError(f"The bootstrap needs at least two rows: got {len(values)}.")
     table = values[:, None] if values.ndim == 1 else values
-    rng = np.random.default_rng(seed)
+    rng = _checks.generator(seed)
     sums, counts = _units(table, rng)
     n_units = len(counts)
     means = np.empty((n_bootstrap, table.shape[1]))

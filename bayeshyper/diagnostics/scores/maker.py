@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from bayeshyper.diagnostics import _checks
 from bayeshyper.diagnostics._checks import Floats
 from bayeshyper.diagnostics.scores.bootstrap import binomial_interval, bootstrap_interval
 from bayeshyper.diagnostics.scores.score import Score
@@ -24,8 +25,7 @@ class ScoreMaker:
     def __post_init__(self) -> None:
         if self.n_bootstrap < 1:
             raise DataError(f"n_bootstrap must be at least 1: got {self.n_bootstrap}.")
-        if self.seed < 0:
-            raise DataError(f"seed must not be negative: got {self.seed}.")
+        _checks.generator(self.seed)  # which refuses what is no seed
 
     def mean(self, rows: Any, **about: Any) -> Score:
         """A score that is the mean of the rows."""

@@ -233,7 +233,7 @@ def test_draws_alone_get_every_score_but_the_log_score() -> None:
         ({"unfamiliar": np.zeros((3, 2))}, "unfamiliar must be a prediction: got ndarray. Wrap"),
         ({"by": np.zeros(10)}, "by must be a table of columns.*got ndarray; wrap it"),
         ({"by": {"region": ["north"] * 10}}, "by must be a table of columns.*got dict; wrap it"),
-        ({"seed": -1}, "seed must not be negative: got -1"),
+        ({"seed": -1}, "seed must be a whole number that is not negative: got -1"),
         ({"n_bootstrap": 0}, "n_bootstrap must be at least 1: got 0"),
     ],
 )

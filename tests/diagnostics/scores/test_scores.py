@@ -17,6 +17,7 @@ from bayeshyper.diagnostics import (
     interval_coverage,
     log_score,
     rmse,
+    score_difference,
     sharpness,
 )
 from bayeshyper.diagnostics.scores import regression as module
@@ -95,6 +96,7 @@ def test_a_class_number_may_be_written_as_a_float() -> None:
         (lambda: brier([[0.5, 0.5]], [0.5]), "class numbers"),
         (lambda: brier([[1.0]], [0]), "at least two"),
         (lambda: log_score([np.nan]), "1 NaN value"),
+        (lambda: score_difference([1.0, 2.0], [2.0, 1.0], seed=-1), "seed must be a whole number.*got -1"),
         (lambda: sharpness([[1.0, 0.0]]), "not above"),
     ],
 )
