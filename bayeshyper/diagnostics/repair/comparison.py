@@ -252,7 +252,7 @@ def _conclusion(best: str | None, judged_by: str, results: list[RepairResult], t
     measure = MEASURES[task][judged_by].about
     label = measure["label"] if measure["label"].isupper() else measure["label"].lower()
     if best is None:
-        return f"No repair improves the {label} by more than chance would: use the predictions as they are."
+        return f"No repair improves the {label} by more than chance would."
     change = next(result for result in results if result.name == best).differences[judged_by]
     assert change.value is not None  # its rows are finite, or it would not be judged by
     by = number(abs(change.value), error=abs(change.value) / 10.0)
