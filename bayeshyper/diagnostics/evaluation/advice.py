@@ -30,11 +30,13 @@ def with_places(verdict: Verdict, table: GroupTable, task: str) -> Verdict:
     wrong = [group for group in table.sources if abs(group.observed - group.stated) >= SMALL[task]]
     if not wrong:
         return verdict
-    if verdict.flagged and len(wrong) > _MOST and len(table.flagged) > table.n_tests / 4:
+    alike = [group for group in table.groups if _kind(group) == _kind(wrong[0]) and group.p_value is not None]
+    flagged = sum(group.flagged for group in alike)
+    if verdict.flagged and len(wrong) > _MOST and flagged > len(alike) / 4 and not _apart(wrong):
         everywhere = (
-            f"It is so in many places: {len(table.flagged)} of {plural(table.n_tests, 'judgement')} on"
+            f"It is so in many places: {flagged} of {plural(len(alike), 'group')} of rows are flagged."
         )
-        return replace(verdict, findings=(*verdict.findings, f"{everywhere} groups of rows are flagged."))
+        return replace(verdict, findings=(*verdict.findings, everywhere))
     places = {(group.column, group.label) for group in wrong}
     findings = tuple(_finding(group) for group in wrong[:_MOST])
     if len(wrong) > _MOST and len(places) > 1:
@@ -43,7 +45,9 @@ def with_places(verdict: Verdict, table: GroupTable, task: str) -> Verdict:
             f"{plural(len(places), 'group')} in all are wrong by themselves: see the table of groups.",
         )
     if verdict.flagged:
-        return replace(verdict, findings=(*verdict.findings, *findings))
+        return replace(
+            verdict, findings=(*verdict.findings, *findings), actions=(*verdict.actions, *_look_there(wrong))
+        )
     worst = wrong[0]
     columns = listing(dict.fromkeys(group.column for group in wrong))
     elsewhere = ("Elsewhere, use it as it is.",) if len(places) == 1 else ()
@@ -60,10 +64,40 @@ def with_places(verdict: Verdict, table: GroupTable, task: str) -> Verdict:
 
 
 def with_repairs(verdict: Verdict, repairs: RepairComparison) -> Verdict:
-    """Adds to a verdict that found a fault the repair that mends some of it."""
-    if not verdict.flagged or repairs.best is None:
+    """Adds to a verdict the repair that improves the prediction: of a fault, or of none that the tests see.
+
+    A prediction is not to be used as it is where a repair helps beyond chance.
+    """
+    if repairs.best is None:
         return verdict
-    return replace(verdict, actions=(*verdict.actions, repairs.conclusion))
+    if verdict.flagged or verdict.status == "undecided":
+        return replace(verdict, actions=(*verdict.actions, repairs.conclusion))
+    aside = f"The tests find no fault that matters, and yet a repair helps: {repairs.conclusion}"
+    return replace(verdict, actions=(aside,))
+
+
+def _look_there(wrong: list[Group]) -> tuple[str, ...]:
+    """What to do about groups whose predictions are shifted: no repair of all rows moves them back."""
+    shifted = [group for group in wrong if group.measure == "position"]
+    if not shifted:
+        return ()
+    places = listing(_rows(group) for group in shifted[:_MOST])
+    columns = listing(dict.fromkeys(group.column for group in shifted))
+    what = "too low in some and too high in others" if _apart(wrong) else shifted[0].fault
+    return (
+        f"Look first at the rows where {places}: the predictions are {what}, and that alone lets intervals "
+        f"miss. More such rows, or a feature that interacts with {columns}, would mend what wider intervals "
+        "only cover.",
+    )
+
+
+def _kind(group: Group) -> tuple[str, str]:
+    return group.measure, group.event
+
+
+def _apart(groups: list[Group]) -> bool:
+    """Whether predictions are too low in some groups and too high in others."""
+    return len({group.fault for group in groups if group.measure == "position"}) == 2
 
 
 def _rows(group: Group) -> str:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
 from numpy.typing import NDArray
 from scipy import stats
 
-from bayeshyper.diagnostics import ClassPredictive, NormalPredictive, Verdict, evaluate
+from bayeshyper.diagnostics import ClassPredictive, NormalPredictive, Verdict, before_and_after, evaluate
+from bayeshyper.diagnostics.evaluation.advice import with_repairs
 from tests.diagnostics.fakes import classification, regression
 
 MOST = int(stats.binom.ppf(0.975, 200, 0.05))
@@ -54,6 +58,30 @@ def test_a_region_that_is_too_low_is_named() -> None:
         verdict = judge(predictive, y + np.where(north, 0.45, -0.15), by)
         assert verdict.status == "wrong in places"
         assert verdict.headline.endswith("where region is north, the predictions are too low.")
+
+
+def test_opposite_biases_of_two_regions_are_in_the_advice() -> None:
+    """On the whole the intervals look too narrow; to widen them would be the wrong cure."""
+    predictive, y = regression(2000)
+    by = columns(2000)[["region"]]
+    verdict = judge(predictive, y + 1.2 * (by["region"] == "north") - 1.2 * (by["region"] == "south"), by)
+    assert verdict.status == "over-confident"
+    advice = verdict.actions[-1]
+    assert "region is north" in advice
+    assert "region is south" in advice
+    assert "too low in some and too high in others" in advice
+
+
+def test_what_a_repair_improves_is_not_to_be_used_as_it_is() -> None:
+    predictive, y = regression(300)
+    calm = evaluate(predictive, y, n_bootstrap=50).verdict
+    repairs = before_and_after(NormalPredictive(predictive.mean, 0.5), y, n_bootstrap=50)
+    assert calm.status == "calibrated"
+    advised = with_repairs(calm, repairs)
+    assert (advised.status, advised.headline) == (calm.status, calm.headline)
+    assert not any("as they are" in action for action in advised.actions)
+    assert repairs.conclusion in advised.actions[-1]
+    assert with_repairs(calm, replace(repairs, best=None)) == calm
 
 
 def test_both_ends_of_a_number_are_found() -> None:
@@ -113,10 +141,13 @@ def test_a_fault_that_one_region_makes_keeps_its_name_and_tells_the_region() -> 
     assert any("Where region is north" in finding for finding in verdict.findings)
 
 
-def test_a_fault_of_all_rows_names_no_place() -> None:
-    verdict = judge(*regression(600, stated_std=0.5), columns(600))
+@pytest.mark.parametrize(
+    "made", [regression(600, stated_std=0.5), classification(600, sharpen=2.0)], ids=["numbers", "classes"]
+)
+def test_a_fault_of_all_rows_names_no_place(made) -> None:
+    verdict = judge(*made, columns(600))
     assert verdict.status == "over-confident"
-    assert not any("Where " in finding for finding in verdict.findings)
+    assert not any(re.search(r"Where (region|age|urban)", finding) for finding in verdict.findings)
     assert "It is so in many places" in verdict.findings[-1]
 
 
