@@ -199,7 +199,7 @@ class HyperEstimator(TableEstimator):
     def _about_method(self) -> dict[str, str]:
         hypernetwork = self._guide.hypernetwork
         return {
-            "posterior": repr(hypernetwork.settings),
+            "posterior": hypernetwork.settings.words,
             "inference": self.inference_,
             "members": str(hypernetwork.members),
             "temperature": f"{self.history_.start['temperature']:g}",

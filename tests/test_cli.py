@@ -186,6 +186,16 @@ def test_compare_scores_every_model_on_the_same_rows(folder: Path, tmp_path: Pat
         assert label in page
 
 
+def test_what_every_model_meets_is_warned_of_once(tmp_path: Path) -> None:
+    table = houses(60, 0).assign(name=[f"house {row}" for row in range(60)])
+    table.loc[:29, "name"] = "a house"  # the rest are categories of one row each, some only held out
+    table.to_csv(tmp_path / "houses.csv", index=False)
+    models = ["--model", "laplace", "--model", "map", "--set", "optimizer.steps=20"]
+    result = run("compare", tmp_path / "houses.csv", "-t", "price", "-o", tmp_path / "c", *models)
+    assert result.exit_code == 0
+    assert str(result.stderr).count("unseen when the model was fitted") == 1
+
+
 def test_compare_may_have_a_baseline_first(folder: Path, tmp_path: Path) -> None:
     output = tmp_path / "c"
     models = ["--model", "laplace", "--model", "map", "--set", "optimizer.steps=20"]

@@ -27,7 +27,7 @@ class Commands(TyperGroup):
         """Run the command."""
         with warnings.catch_warnings():
             warnings.simplefilter("always", DataWarning)
-            warnings.showwarning = _show_warning
+            warnings.showwarning = _WarningsOnce()
             try:
                 return super().invoke(ctx)
             except BayeshyperError as error:
@@ -43,18 +43,26 @@ class Commands(TyperGroup):
             raise typer.Exit(BAD_INPUT)
 
 
-def _show_warning(
-    message: Warning | str,
-    category: type[Warning],
-    filename: str,
-    lineno: int,
-    file: TextIO | None = None,
-    line: str | None = None,
-) -> None:
-    if issubclass(category, DataWarning):
-        complain("Warning", str(message))
-    else:
-        sys.stderr.write(warnings.formatwarning(message, category, filename, lineno, line))
+class _WarningsOnce:
+    """Shows what warnings say of the data once in a command, however many models meet it."""
+
+    def __init__(self) -> None:
+        self._said: set[str] = set()
+
+    def __call__(
+        self,
+        message: Warning | str,
+        category: type[Warning],
+        filename: str,
+        lineno: int,
+        file: TextIO | None = None,
+        line: str | None = None,
+    ) -> None:
+        if not issubclass(category, DataWarning):
+            sys.stderr.write(warnings.formatwarning(message, category, filename, lineno, line))
+        elif str(message) not in self._said:
+            self._said.add(str(message))
+            complain("Warning", str(message))
 
 
 app = typer.Typer(

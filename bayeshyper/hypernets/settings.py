@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from inspect import signature
 from typing import TYPE_CHECKING, Any
 
@@ -75,6 +75,28 @@ class HypernetworkSettings:
     spectral_norm: bool = False
     constant_norm: bool = False
     options: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def words(self) -> str:
+        """What they are, as people read it; beyond the sizes only what differs from the defaults.
+
+        Example:
+            >>> HypernetworkSettings(noise_dim=4, gain=0.1).words
+            'a hypernetwork: dense head, hidden layers of 32, 32, noise of 4 dimensions; gain 0.1'
+        """
+        noise = f"noise of {self.noise_dim} dimension{'' if self.noise_dim == 1 else 's'}"
+        if not self.noise_dim:
+            kind = "a mean-field Gaussian"
+        elif not self.hidden:
+            kind = f"a low-rank plus diagonal Gaussian: {self.head} head, {noise}"
+        else:
+            layers = ", ".join(map(str, self.hidden))
+            kind = f"a hypernetwork: {self.head} head, hidden layers of {layers}, {noise}"
+        told = ("head", "noise_dim", "hidden", "options")
+        rest = {one.name: getattr(self, one.name) for one in fields(self) if one.name not in told}
+        defaults = {one.name: one.default for one in fields(self)}
+        rest = {name: value for name, value in rest.items() if value != defaults[name]} | {**self.options}
+        return "; ".join([kind, *(f"{name.replace('_', ' ')} {value}" for name, value in rest.items())])
 
     def __post_init__(self) -> None:
         if self.head not in HEADS:

@@ -11,6 +11,9 @@ from bayeshyper.report.sections.comparison import differences
 
 FORMAT, VERSION = "bayeshyper-report", 2
 
+LONG = 20
+"""The numbers of a longer list, a curve's, are written with six digits."""
+
 
 def metrics_json(contents: Contents, files: list[str]) -> str:
     """Writes the numbers of a report; one that cannot be computed is null, with a reason beside it.
@@ -38,7 +41,28 @@ def metrics_json(contents: Contents, files: list[str]) -> str:
         },
         **{name: None if check is None else check.to_dict() for name, check in checks.items()},
     }
-    return json.dumps(_finite(metrics), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    return _text(_finite(metrics)) + "\n"
+
+
+def _text(value: Any, indent: str = "") -> str:
+    """Writes JSON with one key a line, but a list of numbers or words, and each object in a list, on one."""
+    deeper = indent + "  "
+    if isinstance(value, dict) and value:
+        lines = [f"{_line(key)}: {_text(item, deeper)}" for key, item in value.items()]
+        return "{\n" + ",\n".join(deeper + line for line in lines) + f"\n{indent}}}"
+    if isinstance(value, list) and any(isinstance(item, dict) for item in value):
+        return "[\n" + ",\n".join(deeper + _line(item) for item in value) + f"\n{indent}]"
+    if isinstance(value, list) and len(value) > LONG:
+        return _line([_rounded(item) for item in value])
+    return _line(value)
+
+
+def _line(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, allow_nan=False)
+
+
+def _rounded(value: Any) -> Any:
+    return float(f"{value:.6g}") if isinstance(value, float) else value
 
 
 def _finite(value: Any) -> Any:
