@@ -18,6 +18,7 @@ from torch import Tensor
 
 from bayeshyper.data import TableEncoder, Task, as_features, category_order, check_rows, check_target
 from bayeshyper.diagnostics import Evaluation, evaluate, to_arviz
+from bayeshyper.diagnostics._words import plural
 from bayeshyper.inference import History
 from bayeshyper.judged import group_columns, judged_rows, rows_in_words
 from bayeshyper.models import BayesianModel, TargetFacts
@@ -257,7 +258,8 @@ class TableEstimator(BaseEstimator):
         target = self._model.target
         return {
             "estimator": type(self).__name__,
-            "data": f"{rows}; {self.n_features_in_} columns, encoded as {self.n_encoded_} inputs",
+            "data": f"{rows}; {plural(self.n_features_in_, 'column')}, encoded as "
+            f"{plural(self.n_encoded_, 'input')}",
             "network": f"{type(target.network).__name__}, {target.spec.size:,} weights",
             "likelihood": repr(self._model.likelihood),
             "prior": repr(self._model.prior),

@@ -82,7 +82,7 @@ class HypernetworkSettings:
 
         Example:
             >>> HypernetworkSettings(noise_dim=4, gain=0.1).words
-            'a hypernetwork: dense head, hidden layers of 32, 32, noise of 4 dimensions; gain 0.1'
+            'a hypernetwork: dense head, hidden layers of 32 and 32, noise of 4 dimensions; gain 0.1'
         """
         noise = f"noise of {self.noise_dim} dimension{'' if self.noise_dim == 1 else 's'}"
         if not self.noise_dim:
@@ -90,7 +90,7 @@ class HypernetworkSettings:
         elif not self.hidden:
             kind = f"a low-rank plus diagonal Gaussian: {self.head} head, {noise}"
         else:
-            layers = ", ".join(map(str, self.hidden))
+            layers = " and ".join(map(str, self.hidden))
             kind = f"a hypernetwork: {self.head} head, hidden layers of {layers}, {noise}"
         told = ("head", "noise_dim", "hidden", "options")
         rest = {one.name: getattr(self, one.name) for one in fields(self) if one.name not in told}
