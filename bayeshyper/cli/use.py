@@ -113,6 +113,7 @@ def report(
             bayeshyper report houses.bayeshyper test.csv --unfamiliar other-country.csv
     """
     from bayeshyper.data import split_target
+    from bayeshyper.diagnostics._words import plural
 
     check_folder(output, force=force)
     fitted, frame = _load(model), _read(data)
@@ -124,7 +125,7 @@ def report(
     strange = None if unfamiliar is None else _features(fitted, _read(unfamiliar), unfamiliar)
     with filled_folder(output) as folder:
         fitted.report(X, y, folder, title=f"{target} in {data.name}", unfamiliar=strange, max_rows=max_rows)
-    say(f"Wrote {output / 'report.html'}, judged on {min(len(y), max_rows):,} rows.")
+    say(f"Wrote {output / 'report.html'}, judged on {plural(min(len(y), max_rows), 'row')}.")
 
 
 def _load(path: Path) -> Any:

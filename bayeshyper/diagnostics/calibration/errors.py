@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from bayeshyper.diagnostics import _checks
+from bayeshyper.diagnostics._words import plural
 from bayeshyper.diagnostics.calibration.reliability import (
     Binning,
     ReliabilityCurve,
@@ -157,7 +158,7 @@ def calibration_errors(
             "ECE, bins of equal size",
             mass.ece,
             mass.ece_if_calibrated,
-            f"The mean gap {gap}, over {len(mass.counts)} bins with as many rows each.",
+            f"The mean gap {gap}, over {plural(len(mass.counts), 'bin')} with as many rows each.",
         ),
         CalibrationError(
             "equal_width",
