@@ -62,9 +62,16 @@ def draws(samples: ArrayLike, *, n_rows: int) -> Floats:
         raise DataError(f"Samples must have shape (S, {n_rows}), one column per row: got shape {read.shape}.")
     if read.shape[0] < 2:
         raise DataError("Samples hold one draw per row, but a spread needs at least two: draw more.")
-    if not np.isfinite(read).all():
-        raise DataError(f"Samples hold {int((~np.isfinite(read)).sum())} values that are NaN or infinite.")
+    check_finite("Samples", read)
     return read
+
+
+def check_finite(name: str, values: Floats) -> None:
+    """Refuses NaN and infinity, in arrays of any shape."""
+    bad = int((~np.isfinite(values)).sum())
+    if bad:
+        are = "is" if bad == 1 else "are"
+        raise DataError(f"{name} hold {plural(bad, 'value')} that {are} NaN or infinite.")
 
 
 def probabilities(probs: ArrayLike) -> Floats:
@@ -75,10 +82,7 @@ def probabilities(probs: ArrayLike) -> Floats:
             f"Probabilities must have shape (N, C) with one column per class, at least two, and at least one "
             f"row: got shape {read.shape}."
         )
-    if not np.isfinite(read).all():
-        raise DataError(
-            f"Probabilities hold {int((~np.isfinite(read)).sum())} values that are NaN or infinite."
-        )
+    check_finite("Probabilities", read)
     if read.min() < 0:
         row = int(np.argmin(read.min(axis=1)))
         raise DataError(f"Probabilities must not be negative: got {read[row].min():.6g} in row {row}.")

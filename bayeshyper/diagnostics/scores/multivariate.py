@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
+from bayeshyper.diagnostics import _checks
 from bayeshyper.diagnostics._checks import Floats
 from bayeshyper.errors import DataError
 
@@ -72,9 +73,6 @@ def _read(samples: ArrayLike, y: ArrayLike) -> tuple[Floats, Floats]:
         )
     if len(drawn) < 2:
         raise DataError("Samples hold one draw per row, but a spread needs at least two: draw more.")
-    for name, values in (("y", seen), ("Samples", drawn)):
-        if not np.isfinite(values).all():
-            raise DataError(
-                f"{name} hold {int((~np.isfinite(values)).sum())} values that are NaN or infinite."
-            )
+    _checks.check_finite("The targets y", seen)
+    _checks.check_finite("Samples", drawn)
     return seen, drawn
