@@ -32,7 +32,7 @@ with warnings.catch_warnings():
 print(f"\n{loo}")
 
 seen = model.log_prob(X, y).sum()
-print(f"\n{convergence(idata.posterior['f']).note}")
+print(f"\n{convergence(idata.posterior['f']).sentence}")
 
 other = HyperRegressor("mean-field", n_draws=1000, random_state=0, settings=settings).fit(X, y)
 with warnings.catch_warnings():
