@@ -1,8 +1,9 @@
-"""What all tests share: no screen, the same examples on every run, and no state handed on."""
+"""What all tests share: no screen, the same examples on every run, real data, and no state handed on."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import hypothesis
 import matplotlib as mpl
@@ -13,6 +14,15 @@ mpl.use("Agg")
 # The same examples everywhere and no deadline: a slow machine is not a broken law.
 hypothesis.settings.register_profile("repeatable", derandomize=True, deadline=None, max_examples=50)
 hypothesis.settings.load_profile("repeatable")
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of real data sets beside the repository; the tests that need it skip without it."""
+    folder = Path(__file__).parents[2] / "shared" / "data"
+    if not folder.is_dir():
+        pytest.skip(f"needs the real data sets in {folder}")
+    return folder
 
 
 @pytest.fixture(autouse=True)
