@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
-from scipy import stats
+from scipy import integrate, stats
 
 Data = Mapping[str, Any]
 Parameters = Mapping[str, float]
@@ -33,6 +33,75 @@ def auto_regression(d: Data, p: Parameters) -> float:
         mean = p["alpha"] + sum(p[f"beta[{k}]"] * d["y"][t - k] for k in range(1, d["K"] + 1))
         total += -np.log(p["sigma"]) - 0.5 * ((d["y"][t] - mean) / p["sigma"]) ** 2
     return total
+
+
+def hidden_markov(d: Data, p: Parameters) -> float:
+    theta = [[p["theta1[1]"], p["theta1[2]"]], [p["theta2[1]"], p["theta2[2]"]]]
+    phi, rate = several(p, "phi"), several(p, "lambda")
+    total = sum(stats.dirichlet.logpdf(row, alpha) for row, alpha in zip(theta, d["alpha"], strict=True))
+    total += normals(phi, [0, 3], 1) + normals(rate, [0, 3], 1)
+    weights = np.ones(2)
+    for t in range(d["N"]):
+        if t > 0:
+            weights = np.array([sum(weights[j] * theta[j][k] for j in range(2)) for k in range(2)])
+        weights = weights * phi * np.exp(-phi * d["u"][t]) * rate * np.exp(-rate * d["v"][t])
+        total += np.log(weights.sum())
+        weights = weights / weights.sum()
+    return total
+
+
+def garch(d: Data, p: Parameters) -> float:
+    scale, total = d["sigma1"], 0.0
+    for t in range(d["T"]):
+        if t > 0:
+            shock = (d["y"][t - 1] - p["mu"]) ** 2
+            scale = np.sqrt(p["alpha0"] + p["alpha1"] * shock + p["beta1"] * scale**2)
+        total += -np.log(scale) - 0.5 * ((d["y"][t] - p["mu"]) / scale) ** 2
+    return total
+
+
+def eight_schools(d: Data, p: Parameters) -> float:
+    theta = several(p, "theta")
+    prior = stats.cauchy.logpdf(p["tau"], 0, 5) + normals(p["mu"], 0, 5) + normals(theta, p["mu"], p["tau"])
+    return prior + normals(d["y"], theta, d["sigma"])
+
+
+def gaussian_process(d: Data, p: Parameters) -> float:
+    covariance = np.zeros((d["N"], d["N"]))
+    for i in range(d["N"]):
+        for j in range(d["N"]):
+            gap = (d["x"][i] - d["x"][j]) ** 2
+            covariance[i, j] = p["alpha"] ** 2 * np.exp(-gap / (2 * p["rho"] ** 2))
+        covariance[i, i] += p["sigma"]
+    prior = stats.gamma.logpdf(p["rho"], 25, scale=1 / 4)
+    prior += normals(p["alpha"], 0, 2) + normals(p["sigma"], 0, 1)
+    return prior + stats.multivariate_normal.logpdf(d["y"], np.zeros(d["N"]), covariance)
+
+
+def lotka_volterra(d: Data, p: Parameters) -> float:
+    first, second, third, fourth = several(p, "theta")
+    start, sigma = several(p, "z_init"), several(p, "sigma")
+
+    def slope(_: float, z: Any) -> list[float]:
+        u, v = z
+        return [(first - second * v) * u, (-third + fourth * u) * v]
+
+    z = integrate.solve_ivp(slope, (0, d["ts"][-1]), start, t_eval=d["ts"], rtol=1e-10, atol=1e-10).y.T
+    total = normals([first, third], 1, 0.5) + normals([second, fourth], 0.05, 0.05)
+    for k in range(2):
+        total += stats.lognorm.logpdf(sigma[k], 1, scale=np.exp(-1))
+        total += stats.lognorm.logpdf(start[k], 1, scale=10)
+        total += stats.lognorm.logpdf(d["y_init"][k], sigma[k], scale=start[k])
+        total += stats.lognorm.logpdf(d["y"][:, k], sigma[k], scale=z[:, k]).sum()
+    return total
+
+
+def gaussian_mixture(d: Data, p: Parameters) -> float:
+    mu, sigma = several(p, "mu"), several(p, "sigma")
+    first = p["theta"] * stats.norm.pdf(d["y"], mu[0], sigma[0])
+    second = (1 - p["theta"]) * stats.norm.pdf(d["y"], mu[1], sigma[1])
+    prior = normals(mu, 0, 2) + normals(sigma, 0, 2) + stats.beta.logpdf(p["theta"], 5, 5)
+    return prior + np.log(first + second).sum()
 
 
 def diamonds(d: Data, p: Parameters) -> float:
@@ -113,14 +182,20 @@ def bayesian_linear_regression(d: Data, p: Parameters) -> float:
 
 DENSITIES: dict[str, Density] = {
     "arK-arK": auto_regression,
+    "bball_drive_event_0-hmm_drive_0": hidden_markov,
     "diamonds-diamonds": diamonds,
     "earnings-log10earn_height": log10_earn_height,
     "earnings-logearn_height_male": log_earn_height_male,
     "earnings-logearn_interaction_z": log_earn_interaction_z,
+    "eight_schools-eight_schools_centered": eight_schools,
+    "garch-garch11": garch,
+    "gp_pois_regr-gp_regr": gaussian_process,
+    "hudson_lynx_hare-lotka_volterra": lotka_volterra,
     "kidiq-kidscore_momhs": kid_score("mom_hs"),
     "kidiq-kidscore_momiq": kid_score("mom_iq"),
     "kidiq_with_mom_work-kidscore_interaction_c2": kid_score_interaction,
     "kidiq_with_mom_work-kidscore_mom_work": kid_score_mom_work,
+    "low_dim_gauss_mix-low_dim_gauss_mix": gaussian_mixture,
     "mesquite-logmesquite_logva": log_mesquite_volume_area,
     "mesquite-logmesquite_logvash": log_mesquite_with_shape,
     "mesquite-mesquite": mesquite,

@@ -38,7 +38,7 @@ def normal(mean: Numbers, scale: Numbers, *size: int) -> TorchDistribution:
     return as_event(dist.Normal(mean.expand(size or mean.shape), scale.expand(size or scale.shape)))
 
 
-def half_normal(scale: float, *size: int, mean: Numbers = 0.0) -> TorchDistribution:
+def half_normal(scale: Numbers, *size: int, mean: Numbers = 0.0) -> TorchDistribution:
     """N(mean, scale) cut to positive values."""
     return positive(normal(mean, scale, *size))
 

@@ -102,18 +102,3 @@ def diamonds(data: Data) -> Model:
         observe(data["Y"], intercept.unsqueeze(-1) + b @ X.mT, sigma)
 
     return model
-
-
-def autoregression(data: Data) -> Model:
-    """y_t by the K values before it."""
-    order = int(data["K"])
-    windows = data["y"].unfold(0, order + 1, 1)  # y_{t−K}, …, y_t in each row
-    past, now = windows[:, :-1].flip(-1), windows[:, -1]
-
-    def model() -> None:
-        alpha = pyro.sample("alpha", normal(0.0, 10.0))
-        beta = pyro.sample("beta", normal(0.0, 10.0, order))
-        sigma = pyro.sample("sigma", half_cauchy(2.5))
-        observe(now, alpha.unsqueeze(-1) + beta @ past.mT, sigma)
-
-    return model
