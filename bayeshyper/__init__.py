@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from bayeshyper.version import __version__
 
 if TYPE_CHECKING:
+    from bayeshyper.autoguide import AutoHypernetwork
     from bayeshyper.errors import (
         BayeshyperError,
         DataError,
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from bayeshyper.prediction import PredictiveDistribution, WeightEnsemble
 
 __all__ = [
+    "AutoHypernetwork",
     "BayeshyperError",
     "BayesianModel",
     "DataError",
@@ -53,6 +55,7 @@ __all__ = [
 
 # Looked up when first asked for, so that `bayeshyper --help` need not wait for torch.
 _HOMES = {
+    "AutoHypernetwork": "autoguide",
     "BayesianModel": "models",
     "BayeshyperError": "errors",
     "DataError": "errors",

@@ -11,9 +11,11 @@ from torch import Tensor, nn
 
 from bayeshyper.models import WeightSpec
 
+from .heads import LinearHead
 from .heads.dense import DenseHead
 from .precision import precision_of
 from .settings import MIN_OUTPUT_NOISE, HypernetworkSettings
+from .varying import VaryingNoise
 
 __all__ = ["Hypernetwork", "WeightDraw"]
 
@@ -28,7 +30,7 @@ class WeightDraw:
     Args:
         weights: θ, ``(M, R, D)``.
         mean: E[θ | z] = μ + s ∘ A φ(z), ``(M, R, D)``.
-        scale: s ∘ σ, ``(M, 1, D)``.
+        scale: s ∘ σ, ``(M, 1, D)``; ``(M, R, D)`` where σ varies with z.
         jacobian: ∂φ/∂z, ``(M, R, k, d)``; None where it was not asked for.
         z: The noise behind each draw, ``(M, R, d)``.
         features: φ(z), ``(M, R, k)``.
@@ -48,7 +50,7 @@ class Hypernetwork(nn.Module):
     """θ = μ + s ∘ (A φ(z) + σ ∘ ε), with z ~ N(0, I_d) and ε ~ N(0, I_D) (DESIGN section 2).
 
     M members are independent posteriors of equal weight, made in one batched pass; every parameter has a
-    leading index M.
+    leading index M. With the setting ``noise = "varying"``, σ is a function of z too (`VaryingNoise`).
 
     Args:
         mean: Where μ starts, ``(M, D)``: a row per member.
@@ -99,6 +101,8 @@ class Hypernetwork(nn.Module):
         few = [min(1.0, math.sqrt(piece.size / MANY)) for piece in spec]
         gains = [min(settings.gain, share * part) for share, part in zip(most, few, strict=True)]
         self.trunk, self.head = settings.parts(spec, self.members, gains)
+        varies = settings.noise == "varying"
+        self.varying = VaryingNoise(self.size, self.trunk.features, self.members) if varies else None
         self._start_noise = [max(min(settings.output_noise, share), 2 * MIN_OUTPUT_NOISE) for share in most]
         self.reset_parameters()
         self.to(mean)  # all of it in the type, and on the device, of the weights it makes
@@ -107,6 +111,8 @@ class Hypernetwork(nn.Module):
         """Start trunk, head and output noise afresh; the mean weights stay."""
         self.trunk.reset_parameters(generator)
         self.head.reset_parameters(generator)
+        if self.varying is not None:
+            self.varying.reset_parameters()
         start = self.log_output_noise.new_tensor(self._start_noise)
         with torch.no_grad():
             per_number = start if self.settings.noise_per_tensor else self.spec.repeat(start)
@@ -114,7 +120,7 @@ class Hypernetwork(nn.Module):
 
     @property
     def output_noise(self) -> Tensor:
-        """σ in prior units, ``(M, D)``."""
+        """σ in prior units, ``(M, D)``; where it varies, what it varies around."""
         noise = self.log_output_noise.exp() + MIN_OUTPUT_NOISE
         return self.spec.repeat(noise) if self.settings.noise_per_tensor else noise
 
@@ -123,11 +129,21 @@ class Hypernetwork(nn.Module):
         """The diagonal of Σ⁻¹ in float64, ``(M, D)``."""
         return precision_of(self.output_noise)
 
+    def noise_at(self, features: Tensor) -> Tensor:
+        """σ(z) in prior units, ``(M, R, D)``, or ``(M, 1, D)`` where it does not vary."""
+        noise = self.output_noise.unsqueeze(1)
+        return noise if self.varying is None else noise * self.varying(features).exp()
+
+    @property
+    def linear(self) -> bool:
+        """Whether θ given z is a Gaussian of one covariance, whose mean is linear in the features."""
+        return isinstance(self.head, LinearHead) and self.varying is None
+
     @property
     def stored_whole(self) -> bool:
         """Whether A, μ and σ are stored weight by weight, so that a fit can start from any Gaussian."""
         return isinstance(self.head, DenseHead) and not (
-            self.settings.mean_is_frozen or self.settings.noise_per_tensor
+            self.settings.mean_is_frozen or self.settings.noise_per_tensor or self.varying is not None
         )
 
     def offsets(self, features: Tensor) -> Tensor:
@@ -141,12 +157,23 @@ class Hypernetwork(nn.Module):
 
     def curvature(self, features: Tensor, jacobian: Tensor) -> Tensor:
         """GᵀΣ⁻¹G in float64, ``(M, R, d, d)``, for the Jacobian G of the offsets by z."""
+        if self.varying is not None:
+            scaled = self._scaled_slopes(features, jacobian)
+            return scaled.mT @ scaled
         return self.head.curvature(features, jacobian.to(features.dtype), self.output_precision, self._base())
 
     def pull(self, features: Tensor, jacobian: Tensor, offsets: Tensor) -> Tensor:
         """GᵀΣ⁻¹u in float64, ``(M, R, d)``, for offsets u ``(M, R, D)`` in prior units."""
+        if self.varying is not None:
+            scaled = (offsets / self.noise_at(features)).double().unsqueeze(-1)
+            return (self._scaled_slopes(features, jacobian).mT @ scaled).squeeze(-1)
         jacobian = jacobian.to(features.dtype)
         return self.head.pull(features, jacobian, offsets, self.output_precision, self._base())
+
+    def _scaled_slopes(self, features: Tensor, jacobian: Tensor) -> Tensor:
+        """Σ(z)^-½ G in float64, ``(M, R, D, d)``."""
+        slopes = self.slopes(features, jacobian.to(features.dtype))
+        return (slopes / self.noise_at(features).unsqueeze(-1)).double()
 
     def _base(self) -> Tensor | None:
         return self.mean / self.unit if self.head.multiplies else None
@@ -169,7 +196,7 @@ class Hypernetwork(nn.Module):
         z = self._noise(draws, self.trunk.noise_dim, generator)
         features, jacobian = self.trunk.with_jacobian(z) if with_jacobian else (self.trunk(z), None)
         mean = torch.addcmul(self.mean.unsqueeze(1), self.unit, self.offsets(features))
-        scale = (self.unit * self.output_noise).unsqueeze(1)
+        scale = self.unit * self.noise_at(features)
         weights = torch.addcmul(mean, scale, self._noise(draws, self.size, generator))
         return WeightDraw(weights, mean, scale, jacobian, z, features, generator)
 

@@ -49,7 +49,8 @@ class HypernetworkSettings:
             zero, shifts all of them one way.
         mean: ``"free"``: a mean for every weight is learned; ``"frozen"``: it stays where the network starts,
             and what the head generates is added; ``"auto"``: frozen for the heads that are made for it.
-        noise: One σ for every ``"weight"``, or one for every ``"tensor"``; ``"auto"`` likewise.
+        noise: One σ for every ``"weight"``, or one for every ``"tensor"``; ``"auto"`` likewise; or
+            ``"varying"``, one for every weight, whose scale is generated from z as well (`VaryingNoise`).
         matrix_noise: r, for random matrices of rank r in every layer, beside σ; 0 for none.
         bound: The most that the features can move a weight, in prior units; None for no bound.
         spectral_norm: Whether the trunk's layers are divided by their largest singular value.
@@ -113,7 +114,7 @@ class HypernetworkSettings:
             )
         for name, value, allowed in (
             ("mean", self.mean, ("auto", "free", "frozen")),
-            ("noise", self.noise, ("auto", "weight", "tensor")),
+            ("noise", self.noise, ("auto", "weight", "tensor", "varying")),
         ):
             if value not in allowed:
                 raise ValueError(f"Got {name} = {value!r}, expected one of {', '.join(allowed)}.")
@@ -183,6 +184,9 @@ class HypernetworkSettings:
         means = 0 if self.mean_is_frozen else spec.size
         noises = len(spec) if self.noise_per_tensor else spec.size
         held = DRAW_COPIES + self.kind.numbers_held(self.noise_dim, **self.options)
+        if self.noise == "varying":
+            numbers += members * spec.size * trunk.features
+            held += Head.numbers_held(self.noise_dim)
         if self.bound is not None and self.kind.linear:
             held += Head.numbers_held(self.noise_dim)
         return HypernetworkSize(self.head, spec.size, members, numbers + members * (means + noises), held)

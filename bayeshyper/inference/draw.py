@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Protocol
 
 import pyro.poutine as poutine
 import torch
@@ -20,6 +21,19 @@ __all__ = ["ImplicitDraw"]
 Shape = torch.Size | list[int] | tuple[int, ...]
 
 
+class Frame(Protocol):
+    """An invertible map of each member's own."""
+
+    @property
+    def log_volume(self) -> Tensor:
+        """log |∂ value/∂ weights| of each member, ``(M,)``."""
+        ...
+
+    def __call__(self, weights: Tensor) -> Tensor:
+        """Weights to values, ``(M, R, D)``."""
+        ...
+
+
 class ImplicitDraw(TorchDistribution):
     """Draws weights from a hypernetwork; knows the log density of its own draw alone.
 
@@ -35,6 +49,8 @@ class ImplicitDraw(TorchDistribution):
         entropy: ``(hypernetwork, draw) → (M, R)``, one estimate per draw.
         generator: Where the noise comes from; None is torch's global generator.
         local: Whether the value carries its law given z.
+        frame: Where weights are coordinates: the invertible map from them to the values ``(M, R, D)``, which
+            then are of each member's own frame.
     """
 
     arg_constraints: dict[str, constraints.Constraint] = {}  # noqa: RUF012 - torch's own protocol
@@ -48,12 +64,14 @@ class ImplicitDraw(TorchDistribution):
         *,
         generator: torch.Generator | None = None,
         local: bool = True,
+        frame: Frame | None = None,
         batch_shape: torch.Size = torch.Size(),  # noqa: B008
     ) -> None:
         self.hypernetwork = hypernetwork
         self.estimator = entropy
         self.generator = generator
         self.local = local
+        self.frame = frame
         self._value: Tensor | None = None
         self._log_density: Tensor | None = None
         super().__init__(batch_shape, torch.Size((hypernetwork.size,)), validate_args=False)
@@ -65,6 +83,7 @@ class ImplicitDraw(TorchDistribution):
             self.estimator,
             generator=self.generator,
             local=self.local,
+            frame=self.frame,
             batch_shape=torch.Size(batch_shape),
         )
 
@@ -79,6 +98,9 @@ class ImplicitDraw(TorchDistribution):
         log_density = (
             -self.estimator(self.hypernetwork, draw) if scored else weights.new_zeros(weights.shape[:2])
         )
+        if self.frame is not None:
+            weights = self.frame(weights)
+            log_density = log_density - self.frame.log_volume.unsqueeze(1)
         if n % members:
             weights, conditional, log_density = self._choose(n, weights, conditional, log_density)
         value = weights.reshape(*shape, self.hypernetwork.size)

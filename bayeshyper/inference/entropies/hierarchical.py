@@ -10,9 +10,10 @@ from torch import Tensor
 from bayeshyper.hypernets import Hypernetwork, LinearHead, WeightDraw
 
 from .mixture import MixtureEntropy
-from .overlap import LinearOverlap, Overlap
+from .overlap import LinearOverlap, Overlap, overlap_of
 from .recognition import Recognition
 from .tangent import Tangent, jacobian_of
+from .views import NoiseView, StatisticView, WeightView
 
 __all__ = ["HierarchicalEntropy"]
 
@@ -24,18 +25,19 @@ class HierarchicalEntropy(MixtureEntropy):
 
         I(θ; z) ≥ −E log 1/(K+1) Σ_{k=0..K} [q(θ | z_k) p(z_k)/τ(z_k | θ)] / q(θ | z_0),   z_1..K ~ τ(z | θ)
 
-    with a Gaussian τ(z | θ) = N(ẑ(t), (I + JᵀMJ)⁻¹) around what a recognition network and a few Gauss–Newton
-    steps make of the statistic t = AᵀΣ⁻¹(θ − μ)/s (`Recognition`), and 2 % of the prior, which keep a bad
-    guess from costing more than 4 nats. Where φ is affine the Gaussian is q(z | θ) itself, and the bound the
-    entropy but for those 2 %, whatever K. The recognition network is trained by the same loss: it can only
-    tighten the bound. Unlike the linearised entropy it is not fooled by a fold, whose branches τ cannot tell
-    apart; and what one Gaussian misses of q(z | θ), it does not credit.
+    with a Gaussian τ(z | θ) = N(ẑ, P⁻¹), P = I + JᵀMJ, around what a recognition network and a few Newton
+    steps make of the weights (`Recognition`), and 2 % of the prior, which keep a bad guess from costing more
+    than 4 nats. Where σ varies with z, P is the Fisher information about z (`WeightView`). Where φ is affine
+    and σ does not vary, the Gaussian is q(z | θ) itself, and the bound the entropy but for those 2 %, whatever
+    K. The recognition network is trained by the same loss: it can only tighten the bound. Unlike the
+    linearised entropy it is not fooled by a fold, whose branches τ cannot tell apart; and what one Gaussian
+    misses of q(z | θ), it does not credit.
 
     Args:
         hypernetwork: What it will be asked about.
         inner: K, draws of τ for each draw of θ.
         hidden: Units of the recognition network.
-        newton_steps: Gauss–Newton steps after it.
+        newton_steps: Newton steps after it.
 
     Raises:
         ValueError: A head that is not linear in the features.
@@ -67,15 +69,22 @@ class HierarchicalEntropy(MixtureEntropy):
 
     def information(self, hypernetwork: Hypernetwork, draw: WeightDraw) -> Tensor:
         """E[log q(θ | z_0) − log q̂(θ)], draw by draw but for what is chance (`Tangent`), ``(M, R)``."""
-        overlap, jacobian = LinearOverlap(hypernetwork, draw), jacobian_of(draw)
+        overlap = overlap_of(hypernetwork, draw)
+        if not isinstance(overlap, LinearOverlap):
+            return -self.log_ratio(overlap, hypernetwork, draw)
+        jacobian = jacobian_of(draw)
         curvature = jacobian.mT @ overlap.gram.unsqueeze(1) @ jacobian
         pull = (jacobian.mT @ overlap.noise.unsqueeze(-1)).squeeze(-1)
         return Tangent(curvature, pull, draw.z).chance - self.log_ratio(overlap, hypernetwork, draw)
 
     def log_weights(self, overlap: Overlap, hypernetwork: Hypernetwork, draw: WeightDraw) -> Tensor:
         """log q(θ | z_k) p(z_k)/τ(z_k | θ) − log q(θ | z_0), ``(M, K + 1, R)``."""
-        assert isinstance(overlap, LinearOverlap)  # any other head was refused when this was built
-        mode, factor = self.recognition(hypernetwork.trunk, overlap.gram, overlap.statistic)
+        view: NoiseView
+        if isinstance(overlap, LinearOverlap):
+            view = StatisticView(hypernetwork, overlap.gram, overlap.statistic)
+        else:
+            view = WeightView(hypernetwork, draw)
+        mode, factor = self.recognition(view)
         truth = draw.z.double()
         others = self._guesses(mode, factor, draw.generator)
         overlaps = torch.cat([torch.zeros_like(truth[:, None, :, 0]), overlap.at(others)], dim=1)

@@ -23,7 +23,7 @@ class LinearizedEntropy(Entropy):
     Exact where φ is affine; too large where the trunk folds (two z give nearly the same weights), which
     the audit sees. Costs O(D k²) once per step, whatever the number of draws. A head that is not linear in
     the features has GᵀΣ⁻¹G in place of JᵀMJ, G being the Jacobian of the weights by z: d Jacobian-vector
-    products for each draw.
+    products for each draw. So has noise that varies with z; what the scales alone tell of z is not credited.
 
     Example:
         >>> from bayeshyper.hypernets import HypernetworkSettings
@@ -41,9 +41,9 @@ class LinearizedEntropy(Entropy):
     def information(self, hypernetwork: Hypernetwork, draw: WeightDraw) -> Tensor:
         """½ logdet(I_d + JᵀMJ), ``(M, R)``."""
         jacobian = jacobian_of(draw)
-        if isinstance(hypernetwork.head, LinearHead):
-            precision = hypernetwork.output_precision
-            return linearized_information(hypernetwork.head.gram(precision), jacobian)
+        head = hypernetwork.head
+        if isinstance(head, LinearHead) and hypernetwork.linear:
+            return linearized_information(head.gram(hypernetwork.output_precision), jacobian)
         curvature = hypernetwork.curvature(draw.features, jacobian)
         identity = torch.eye(curvature.shape[-1], dtype=curvature.dtype, device=curvature.device)
         return 0.5 * torch.logdet(identity + curvature)

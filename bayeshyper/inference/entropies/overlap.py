@@ -22,7 +22,7 @@ class Overlap(Protocol):
 
 def overlap_of(hypernetwork: Hypernetwork, draw: WeightDraw) -> Overlap:
     """The overlap of a draw, by the shortest way that its head allows."""
-    kind = LinearOverlap if isinstance(hypernetwork.head, LinearHead) else WeightOverlap
+    kind = LinearOverlap if hypernetwork.linear else WeightOverlap
     return kind(hypernetwork, draw)
 
 
@@ -50,10 +50,11 @@ class LinearOverlap:
 
     def __init__(self, hypernetwork: Hypernetwork, draw: WeightDraw) -> None:
         head, precision = hypernetwork.head, hypernetwork.output_precision
-        if not isinstance(head, LinearHead):
+        if not (isinstance(head, LinearHead) and hypernetwork.linear):
             raise ValueError(
-                f"Got the head {hypernetwork.settings.head!r}, whose weights are not linear in the features, "
-                "expected one whose are; or take the entropy 'linearized'."
+                f"Got the head {hypernetwork.settings.head!r} with {hypernetwork.settings.noise!r} noise, "
+                "expected weights that are linear in the features, and noise that does not vary; for others "
+                "there is WeightOverlap."
             )
         self._trunk = hypernetwork.trunk
         self._features = draw.features.double()
@@ -78,7 +79,10 @@ class LinearOverlap:
 
 
 class WeightOverlap:
-    """The overlap for any head: the weights' means at every other noise themselves, D numbers each.
+    """The overlap for any head and noise: means and scales at every other noise themselves, D numbers each.
+
+        log q(θ | z′) − log q(θ | z) = −½‖ε′‖² − Σ_i log σ_i(z′) + ½‖ε‖² + Σ_i log σ_i(z),
+        ε′ = ((θ − μ)/s − g(z′)) / σ(z′)
 
     Args:
         hypernetwork: The posterior.
@@ -88,14 +92,21 @@ class WeightOverlap:
     def __init__(self, hypernetwork: Hypernetwork, draw: WeightDraw) -> None:
         self._hypernetwork, self._dtype = hypernetwork, draw.z.dtype
         self._here = hypernetwork.offsets(draw.features)
+        self._scale = hypernetwork.noise_at(draw.features)
         self._noise = (draw.weights - draw.mean) / draw.scale
 
     def at(self, z: Tensor) -> Tensor:
         """The overlap with K other noises, ``(M, K, R)`` for z′ ``(M, K, R, d)`` or ``(M, K, 1, d)``."""
-        net, sigma = self._hypernetwork, self._hypernetwork.output_noise.unsqueeze(1)
+        net = self._hypernetwork
         overlaps = []
         for other in z.to(self._dtype).unbind(1):  # one by one: each needs room for R · D numbers
-            difference = (net.offsets(net.trunk(other)) - self._here) / sigma
-            overlap = difference * (self._noise - 0.5 * difference)
+            features = net.trunk(other)
+            ratio = self._scale / net.noise_at(features)
+            difference = (net.offsets(features) - self._here) / self._scale
+            # ε′ = (ε − δ) σ/σ′; the squares' difference as a product, in which no digits are lost.
+            moved = (self._noise - difference) * ratio
+            overlap = 0.5 * (self._noise - moved) * (self._noise + moved)
+            if net.varying is not None:
+                overlap = overlap + ratio.log()
             overlaps.append(overlap.sum(-1, dtype=torch.float64))
         return torch.stack(overlaps, dim=1)

@@ -24,6 +24,7 @@ from bayeshyper.inference.entropies.mixture import MixtureEntropy
 from bayeshyper.inference.entropies.overlap import LinearOverlap, Overlap, WeightOverlap, overlap_of
 from bayeshyper.inference.entropies.recognition import Recognition
 from bayeshyper.inference.entropies.tangent import Tangent, jacobian_of
+from bayeshyper.inference.entropies.views import NoiseView, StatisticView
 from bayeshyper.models import WeightSpec
 from bayeshyper.threads import seeded
 from tests.inference.toys import FoldedHypernetwork, as_low_rank, random_hypernetwork
@@ -180,15 +181,11 @@ def test_a_guess_that_knows_the_true_noise_breaks_the_bound() -> None:
         """What a τ must not be: it starts at the z that the weights were made from."""
 
         def log_weights(self, overlap: Overlap, hypernetwork: Hypernetwork, draw: WeightDraw) -> Tensor:
-            self.recognition.forward = lambda trunk, gram, statistic: self.at(  # type: ignore[method-assign]
-                trunk, gram, draw.z.double()
-            )
+            self.recognition.forward = lambda view: self.at(view, draw.z.double())  # type: ignore[method-assign]
             return super().log_weights(overlap, hypernetwork, draw)
 
-        def at(self, trunk: torch.nn.Module, gram: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
-            jacobian = trunk.with_jacobian(z)[1]
-            precision = jacobian.mT @ gram.unsqueeze(1) @ jacobian + torch.eye(z.shape[-1])
-            return z, torch.linalg.cholesky(precision)
+        def at(self, view: NoiseView, z: Tensor) -> tuple[Tensor, Tensor]:
+            return z, view.look(z).factor
 
     net, exact = folded(draws=2000)
     breach = credited(Peeking(net, inner=16), net, 2000) - exact
@@ -200,11 +197,12 @@ def test_a_guess_that_knows_the_true_noise_breaks_the_bound() -> None:
 def test_no_gauss_newton_step_leads_downhill() -> None:
     net, _ = folded(draws=2000)
     overlap = LinearOverlap(net, drawn(net, 2000))
+    view = StatisticView(net, overlap.gram, overlap.statistic)
     heights = []
     for steps in (0, 1, 3):
         guess = Recognition(net, hidden=4, newton_steps=steps)
         with torch.no_grad():
-            z, _ = guess(net.trunk, overlap.gram, overlap.statistic)
+            z, _ = guess(view)
             features = net.trunk(z)
             fit = ((overlap.statistic - 0.5 * features @ overlap.gram) * features).sum(-1)
         heights.append(fit - 0.5 * z.square().sum(-1))

@@ -1,0 +1,119 @@
+"""The implicit posterior of flat latents: a hypernetwork in a frame, with what scores its draws."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from bayeshyper.hypernets import Hypernetwork, HypernetworkSettings, WeightDraw
+from bayeshyper.inference import ImplicitDraw
+from bayeshyper.inference.entropies import ENTROPIES, Entropy, EntropyEstimator
+
+from .frame import Frame
+from .start import StartingGaussian
+
+__all__ = ["EntropyChoice", "LatentPosterior"]
+
+EntropyChoice = str | Callable[[Hypernetwork], EntropyEstimator]
+"""A name in `ENTROPIES`, or what makes an estimator for a hypernetwork: a class, or a partial of one."""
+
+# σ at the start where the noise z moves a coordinate as well: most of its unit scale is z's.
+NARROW = 0.3
+# What the trunk's MLP adds to each coordinate at the start.
+BEND = 0.1
+
+
+class LatentPosterior(nn.Module):
+    """q(u) of flat latents u ``(D,)``: a hypernetwork's weights w, in each member's `Frame`.
+
+        u = m + F (I + T) w,    w = μ + Aφ(z) + σ(z) ∘ ε
+
+    At the start w is standard Normal but for a small bend, so q(u) is the starting Gaussian: the noise z moves
+    the first coordinates, which are those of the sites that the model draws first, and ε all others.
+
+    Args:
+        starts: Where each member starts.
+        noise_dim: d.
+        hidden: Units of the trunk's tanh layers.
+        entropy: How draws are scored.
+        learned_frame: Whether T is learned.
+
+    Attributes:
+        hypernetwork: Makes w.
+        frame: w to u.
+        entropy: The estimator.
+    """
+
+    def __init__(
+        self,
+        starts: Sequence[StartingGaussian],
+        *,
+        noise_dim: int,
+        hidden: Sequence[int],
+        entropy: EntropyChoice,
+    ) -> None:
+        super().__init__()
+        like = starts[0].mean
+        settings = HypernetworkSettings(noise_dim=noise_dim, hidden=tuple(hidden), noise="varying")
+        zero = like.new_zeros(len(starts), len(like))
+        self.hypernetwork = Hypernetwork(zero, torch.ones_like(like), settings)
+        self._start_at_unit_scale()
+        self.frame = Frame(starts)
+        self.entropy = _entropy(entropy, self.hypernetwork)
+
+    @property
+    def size(self) -> int:
+        """D."""
+        return self.hypernetwork.size
+
+    @property
+    def members(self) -> int:
+        """M."""
+        return self.hypernetwork.members
+
+    def distribution(self) -> ImplicitDraw:
+        """A Pyro distribution of u, which knows the log density of its own draw."""
+        return ImplicitDraw(self.hypernetwork, self._surprise, local=False, frame=self.frame)
+
+    @torch.no_grad()
+    def sample(self, n: int, generator: torch.Generator | None = None) -> Tensor:
+        """Draw ``(n, D)`` latents from the mixture of members."""
+        draw = ImplicitDraw(self.hypernetwork, _unscored, generator=generator, local=False, frame=self.frame)
+        return draw.rsample((n,))
+
+    def _surprise(self, hypernetwork: Hypernetwork, draw: WeightDraw) -> Tensor:
+        """−log q(w) at each draw, where the estimator knows it; else its estimate of the entropy."""
+        if isinstance(self.entropy, Entropy) and self.entropy.pointwise:
+            return -self.entropy.log_density(hypernetwork, draw).to(draw.weights.dtype)
+        return self.entropy(hypernetwork, draw)
+
+    @torch.no_grad()
+    def _start_at_unit_scale(self) -> None:
+        net = self.hypernetwork
+        features, moved = net.trunk.features, min(net.trunk.noise_dim, net.size)
+        noise = net.mean.new_ones(net.members, net.size)
+        noise[:, :moved] = NARROW
+        net.log_output_noise.copy_(noise.log())
+        if not features:
+            return
+        matrix = torch.randn(net.members, net.size, features).to(net.mean) * (BEND / math.sqrt(features))
+        first = features - net.trunk.noise_dim
+        matrix[:, :, first:] = 0.0
+        index = torch.arange(moved)
+        matrix[:, index, first + index] = math.sqrt(1.0 - NARROW**2)
+        net.head.start_at(matrix)  # type: ignore[operator]
+
+
+def _entropy(choice: EntropyChoice, hypernetwork: Hypernetwork) -> EntropyEstimator:
+    if not isinstance(choice, str):
+        return choice(hypernetwork)
+    if choice not in ENTROPIES:
+        raise ValueError(f"Got entropy = {choice!r}, expected one of {', '.join(ENTROPIES)}, or a class.")
+    return ENTROPIES[choice](hypernetwork)
+
+
+def _unscored(hypernetwork: Hypernetwork, draw: WeightDraw) -> Tensor:
+    return draw.weights.new_zeros(draw.weights.shape[:2])
