@@ -16,8 +16,8 @@ class Frame(nn.Module):
     """u = m + F (I + T) w, with F fixed and T strictly lower triangular and learned: a frame for each member.
 
     The hypernetwork makes w of unit scale, and the frame gives latents u their location, scale and
-    correlation. Latents keep the order in which the model draws them, so that each depends on those before it,
-    as in the model. log |∂u/∂w| = Σ log F_ii does not depend on T.
+    correlation. Latents keep the order in which the model draws them, so that each depends on those before
+    it, as in the model. log |∂u/∂w| = Σ log F_ii does not depend on T.
 
     Args:
         starts: Where each member starts: m and F.
@@ -55,4 +55,5 @@ class Frame(nn.Module):
     def inverse(self, latents: Tensor) -> Tensor:
         """u ``(S, D)`` to the w of each member, ``(M, S, D)``."""
         offsets = latents - self.location.unsqueeze(1)
-        return torch.linalg.solve_triangular(self.matrix(), offsets.mT, upper=False).mT
+        coordinates: Tensor = torch.linalg.solve_triangular(self.matrix(), offsets.mT, upper=False).mT
+        return coordinates

@@ -5,10 +5,11 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
-from typing import Any
+from typing import Any, cast
 
 import pyro
 import torch
+from pyro import poutine
 from pyro.infer.autoguide import AutoGuide
 from pyro.infer.autoguide.initialization import InitMessenger, init_to_feasible
 from torch import Tensor
@@ -30,15 +31,15 @@ QUANTILE_DRAWS = 10_000
 SPREAD = 2.0
 
 
-class AutoHypernetwork(AutoGuide):  # type: ignore[misc]
+class AutoHypernetwork(AutoGuide):
     """The implicit posterior of any Pyro model with continuous latents, drop-in for `AutoNormal`.
 
     Every latent site is mapped to the reals by ``biject_to`` of its support, whose Jacobian is part of the
     density; the D numbers that all of them have together are the weights that a noise-conditioned
     hypernetwork makes (`LatentPosterior`), whose scales vary with the noise as well as their means.
 
-    Parameters are made when the model is first seen: at once where it takes no arguments or ``example_args`` are
-    given, else at the first call. They are the module's own: Pyro's parameter store stays empty, and
+    Parameters are made when the model is first seen: at once where it takes no arguments or ``example_args``
+    are given, else at the first call. They are the module's own: Pyro's parameter store stays empty, and
     ``state_dict`` has them all.
 
     Args:
@@ -94,7 +95,7 @@ class AutoHypernetwork(AutoGuide):  # type: ignore[misc]
         example_kwargs: Mapping[str, Any] | None = None,
         create_plates: Callable[..., Any] | None = None,
     ) -> None:
-        super().__init__(InitMessenger(init_loc_fn)(model), create_plates=create_plates)
+        super().__init__(InitMessenger(init_loc_fn)(model), create_plates=create_plates)  # type: ignore[no-untyped-call]
         self.sites: LatentSites | None = None
         self._settings = {"noise_dim": noise_dim, "hidden": tuple(hidden), "entropy": entropy}
         self._members, self._init_scale, self._search = members, init_scale, search
@@ -105,12 +106,11 @@ class AutoHypernetwork(AutoGuide):  # type: ignore[misc]
 
     def _setup_prototype(self, *args: Any, **kwargs: Any) -> None:
         """Run the model once, find its latent sites, and make all parameters."""
-        super()._setup_prototype(*args, **kwargs)
-        self.sites = LatentSites(self.prototype_trace)
+        super()._setup_prototype(*args, **kwargs)  # type: ignore[no-untyped-call]
+        self.sites = LatentSites(cast(poutine.Trace, self.prototype_trace))
         with torch.enable_grad():  # the first call may be one that nobody wants gradients of
-            posterior = LatentPosterior(
-                self._starts(self.sites, args, kwargs), **self._sizes(self.sites.size)
-            )
+            starts = self._starts(self.sites, args, kwargs)
+            posterior = LatentPosterior(starts, **self._sizes(self.sites.size))
         # Past PyroModule, which would register every parameter in the global store when it is looked at.
         self._modules["posterior_"] = posterior
 
@@ -150,7 +150,7 @@ class AutoHypernetwork(AutoGuide):  # type: ignore[misc]
         """Draw all sites, in their plates; arguments as the model's."""
         if self.sites is None:
             self._setup_prototype(*args, **kwargs)
-        plates = self._create_plates(*args, **kwargs)
+        plates = self._create_plates(*args, **kwargs)  # type: ignore[no-untyped-call]
         announce_parameters(self._pyro_name, self.posterior)
         draw = self.posterior.distribution()
         flat = pyro.sample(f"_{self._pyro_name}_latent", draw, infer={"is_auxiliary": True})

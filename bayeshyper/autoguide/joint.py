@@ -22,9 +22,9 @@ ROUNDING = {torch.float32: 1e-3, torch.float64: 1e-8}
 class LogJoint:
     """log p(values, data) + log |∂ values/∂ flat| of a model at some arguments: ``(S, D)`` to ``(S,)``.
 
-    The model is run with its latent sites given, outside of all handlers that are active. Many draws at once go
-    through a plate of particles, as `pyro.infer.ELBO` has them with ``vectorize_particles``, if the model can
-    do that and the numbers are those of one draw at a time; else through a loop.
+    The model is run with its latent sites given, outside of all handlers that are active. Many draws at once
+    go through a plate of particles, as `pyro.infer.ELBO` has them with ``vectorize_particles``, if the model
+    can do that and the numbers are those of one draw at a time; else through a loop.
 
     Args:
         model: Any Pyro model.

@@ -31,8 +31,8 @@ class LatentPosterior(nn.Module):
 
         u = m + F (I + T) w,    w = μ + Aφ(z) + σ(z) ∘ ε
 
-    At the start w is standard Normal but for a small bend, so q(u) is the starting Gaussian: the noise z moves
-    the first coordinates, which are those of the sites that the model draws first, and ε all others.
+    At the start w is standard Normal but for a small bend, so q(u) is the starting Gaussian: the noise z
+    moves the first coordinates, which are those of the sites that the model draws first, and ε all others.
 
     Args:
         starts: Where each member starts.

@@ -82,7 +82,8 @@ def find_start(log_joint: Density, mean: Tensor, scale: float, *, seed: int = 0)
         seed: Of the draws.
 
     Example:
-        >>> gaussian = torch.distributions.MultivariateNormal(torch.ones(2), torch.diag(torch.tensor([1e6, 1.0])))
+        >>> variances = torch.diag(torch.tensor([1e6, 1.0]))
+        >>> gaussian = torch.distributions.MultivariateNormal(torch.ones(2), variances)
         >>> start = find_start(gaussian.log_prob, torch.zeros(2), 0.1)
         >>> bool((start.factor.diagonal() / torch.tensor([1e3, 1.0]) - 1).abs().max() < 0.2)
         True

@@ -182,6 +182,12 @@ class LinearHead(Head):
         identity = torch.eye(self.features, dtype=parameter.dtype, device=parameter.device)
         return self.generate(piece, identity.expand(self.members, -1, -1)).mT
 
+    def slopes(
+        self, piece: WeightPiece, features: Tensor, jacobian: Tensor, base: Tensor | None = None
+    ) -> Tensor:
+        """∂(one tensor's weights)/∂z = AJ, ``(M, S, size, d)``; arguments as for `Head.slopes`."""
+        return self.rows(piece).unsqueeze(1) @ jacobian
+
     def piece_gram(self, piece: WeightPiece, precision: Tensor) -> Tensor:
         """One tensor's part of AᵀΣ⁻¹A, ``(M, k, k)`` in float64, for its diagonal of Σ⁻¹ ``(M, size)``."""
         return weighted_gram(self.rows(piece), precision)

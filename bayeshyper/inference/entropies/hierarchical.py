@@ -28,8 +28,8 @@ class HierarchicalEntropy(MixtureEntropy):
     with a Gaussian τ(z | θ) = N(ẑ, P⁻¹), P = I + JᵀMJ, around what a recognition network and a few Newton
     steps make of the weights (`Recognition`), and 2 % of the prior, which keep a bad guess from costing more
     than 4 nats. Where σ varies with z, P is the Fisher information about z (`WeightView`). Where φ is affine
-    and σ does not vary, the Gaussian is q(z | θ) itself, and the bound the entropy but for those 2 %, whatever
-    K. The recognition network is trained by the same loss: it can only tighten the bound. Unlike the
+    and σ does not vary, the Gaussian is q(z | θ) itself, and the bound the entropy but for those 2 %,
+    whatever K. The recognition network is trained by the same loss: it can only tighten the bound. Unlike the
     linearised entropy it is not fooled by a fold, whose branches τ cannot tell apart; and what one Gaussian
     misses of q(z | θ), it does not credit.
 

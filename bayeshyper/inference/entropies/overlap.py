@@ -11,6 +11,9 @@ from bayeshyper.hypernets import Hypernetwork, LinearHead, WeightDraw
 
 __all__ = ["LinearOverlap", "Overlap", "WeightOverlap", "overlap_of"]
 
+# Other noises' weights that are held at once: 16 MB of float32.
+NUMBERS_AT_ONCE = 2**22
+
 
 class Overlap(Protocol):
     """log q(θ | z′) − log q(θ | z) for a draw's weights θ, the z they were made with, and any other z′."""
@@ -97,16 +100,21 @@ class WeightOverlap:
 
     def at(self, z: Tensor) -> Tensor:
         """The overlap with K other noises, ``(M, K, R)`` for z′ ``(M, K, R, d)`` or ``(M, K, 1, d)``."""
-        net = self._hypernetwork
-        overlaps = []
-        for other in z.to(self._dtype).unbind(1):  # one by one: each needs room for R · D numbers
-            features = net.trunk(other)
-            ratio = self._scale / net.noise_at(features)
-            difference = (net.offsets(features) - self._here) / self._scale
-            # ε′ = (ε − δ) σ/σ′; the squares' difference as a product, in which no digits are lost.
-            moved = (self._noise - difference) * ratio
-            overlap = 0.5 * (self._noise - moved) * (self._noise + moved)
-            if net.varying is not None:
-                overlap = overlap + ratio.log()
-            overlaps.append(overlap.sum(-1, dtype=torch.float64))
-        return torch.stack(overlaps, dim=1)
+        at_once = max(1, NUMBERS_AT_ONCE // self._noise.numel())
+        return torch.cat([self._at(part) for part in z.to(self._dtype).split(at_once, dim=1)], dim=1)
+
+    def _at(self, z: Tensor) -> Tensor:
+        net, shape = self._hypernetwork, (*z.shape[:3], -1)
+        features = net.trunk(z.flatten(1, 2))
+        means, scales = net.offsets(features).reshape(shape), net.noise_at(features)
+        scales = scales.reshape(shape) if net.varying is not None else scales.unsqueeze(1)
+        here = self._scale.unsqueeze(1)
+        ratio = here / scales
+        difference = (means - self._here.unsqueeze(1)) / here
+        # ε′ = (ε − δ) σ/σ′; the squares' difference as a product, in which no digits are lost.
+        noise = self._noise.unsqueeze(1)
+        moved = (noise - difference) * ratio
+        overlap = 0.5 * (noise - moved) * (noise + moved)
+        if net.varying is not None:
+            overlap = overlap + ratio.log()
+        return overlap.sum(-1, dtype=torch.float64)
