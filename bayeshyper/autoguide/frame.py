@@ -1,4 +1,4 @@
-"""The coordinates that the hypernetwork works in: an invertible triangular map of each member's own."""
+"""The coordinates that the hypernetwork works in: an invertible map of each member's own to the latents."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from .start import StartingGaussian
 
-__all__ = ["Frame"]
+__all__ = ["Frame", "Shift"]
 
 
 class Frame(nn.Module):
@@ -21,11 +21,9 @@ class Frame(nn.Module):
 
     Args:
         starts: Where each member starts: m and F.
-        learned: Whether there is a T, D² numbers a member.
 
     Example:
-        >>> start = StartingGaussian(torch.ones(2), 0.5 * torch.eye(2))
-        >>> frame = Frame([start])
+        >>> frame = Frame([StartingGaussian(torch.ones(2), 0.5 * torch.eye(2))])
         >>> frame(torch.zeros(1, 3, 2))[0, 0], round(frame.log_volume.item(), 3)
         (tensor([1., 1.], grad_fn=<SelectBackward0>), -1.386)
     """
@@ -33,11 +31,11 @@ class Frame(nn.Module):
     location: Tensor
     factor: Tensor
 
-    def __init__(self, starts: Sequence[StartingGaussian], *, learned: bool = True) -> None:
+    def __init__(self, starts: Sequence[StartingGaussian]) -> None:
         super().__init__()
         self.register_buffer("location", torch.stack([start.mean for start in starts]))
-        self.register_buffer("factor", torch.stack([start.factor for start in starts]))
-        self.shear = nn.Parameter(torch.zeros_like(self.factor)) if learned else None
+        self.register_buffer("factor", torch.stack([_factor(start) for start in starts]))
+        self.shear = nn.Parameter(torch.zeros_like(self.factor))
 
     @property
     def log_volume(self) -> Tensor:
@@ -46,7 +44,7 @@ class Frame(nn.Module):
 
     def matrix(self) -> Tensor:
         """F (I + T), ``(M, D, D)``."""
-        return self.factor if self.shear is None else self.factor + self.factor @ self.shear.tril(-1)
+        return self.factor + self.factor @ self.shear.tril(-1)
 
     def forward(self, coordinates: Tensor) -> Tensor:
         """w to u, ``(M, R, D)``."""
@@ -57,3 +55,40 @@ class Frame(nn.Module):
         offsets = latents - self.location.unsqueeze(1)
         coordinates: Tensor = torch.linalg.solve_triangular(self.matrix(), offsets.mT, upper=False).mT
         return coordinates
+
+
+class Shift(nn.Module):
+    """u = m + w: the frame where D² numbers are too many.
+
+    Args:
+        starts: Where each member starts: m.
+
+    Example:
+        >>> Shift([StartingGaussian(torch.ones(2))]).log_volume
+        tensor([0.])
+    """
+
+    location: Tensor
+
+    def __init__(self, starts: Sequence[StartingGaussian]) -> None:
+        super().__init__()
+        self.register_buffer("location", torch.stack([start.mean for start in starts]))
+
+    @property
+    def log_volume(self) -> Tensor:
+        """0 for each member, ``(M,)``."""
+        return torch.zeros_like(self.location[:, 0])
+
+    def forward(self, coordinates: Tensor) -> Tensor:
+        """w to u, ``(M, R, D)``."""
+        return self.location.unsqueeze(1) + coordinates
+
+    def inverse(self, latents: Tensor) -> Tensor:
+        """u ``(S, D)`` to the w of each member, ``(M, S, D)``."""
+        return latents - self.location.unsqueeze(1)
+
+
+def _factor(start: StartingGaussian) -> Tensor:
+    if start.factor is not None:
+        return start.factor
+    return torch.eye(len(start.mean), dtype=start.mean.dtype, device=start.mean.device)

@@ -15,20 +15,19 @@ from pyro.infer.autoguide.initialization import InitMessenger, init_to_feasible
 from torch import Tensor
 
 from bayeshyper.inference.guide import announce_parameters
+from bayeshyper.progress import ProgressBar
 
 from .joint import LogJoint
 from .placed import Placed
-from .posterior import EntropyChoice, LatentPosterior
+from .posterior import CORRELATED, EntropyChoice, LatentPosterior
 from .sites import LatentSite, LatentSites
-from .start import StartingGaussian, find_start
+from .start import StartingGaussian, find_starts, starts_around
 
 __all__ = ["AutoHypernetwork"]
 
 NOISE_DIM = 4
 # Draws that median and quantiles are of; the same every time.
 QUANTILE_DRAWS = 10_000
-# Unconstrained values of further members start so far from the first one's, as Stan's chains do.
-SPREAD = 2.0
 
 
 class AutoHypernetwork(AutoGuide):
@@ -51,7 +50,7 @@ class AutoHypernetwork(AutoGuide):
             `bayeshyper.inference.ENTROPIES`, or what makes an estimator for a hypernetwork.
         members: M, independent posteriors from different starts, mixed in equal parts.
         init_scale: The scale of the start, where no better is found.
-        search: Whether a Gaussian of high ELBO is looked for before training (`find_start`), through a few
+        search: Whether a Gaussian of high ELBO is looked for before training (`find_starts`), through a few
             hundred evaluations of the model's density. It is skipped for models whose density changes from
             call to call, which subsample.
         example_args: Arguments of the model, to make all parameters at once.
@@ -119,15 +118,18 @@ class AutoHypernetwork(AutoGuide):
         return {**self._settings, "noise_dim": min(NOISE_DIM, size) if noise_dim is None else noise_dim}
 
     def _starts(self, sites: LatentSites, args: Any, kwargs: Any) -> list[StartingGaussian]:
-        """One for each member: around the initial values, or near them."""
-        generator = torch.Generator().manual_seed(0)
-        offsets = SPREAD * (2.0 * torch.rand(self._members, sites.size, generator=generator) - 1.0)
-        offsets[0] = 0.0
-        means = sites.start + offsets.to(sites.start)
+        """One for each member; where nothing is searched for, at or around the initial values."""
         log_joint = LogJoint(self.model, sites, args, kwargs)
-        if not (self._search and log_joint.is_fixed(means[:1])):
-            return [StartingGaussian.around(mean, self._init_scale) for mean in means]
-        return [find_start(log_joint, mean, self._init_scale) for mean in means]
+        if not (self._search and sites.size <= CORRELATED and log_joint.is_fixed(sites.start.unsqueeze(0))):
+            return starts_around(sites.start, self._init_scale, self._members)
+        with ProgressBar(label="Looking for a start", objective="") as bar:
+            return find_starts(
+                log_joint,
+                sites.start,
+                self._init_scale,
+                self._members,
+                progress=lambda done, of: bar(done, of, None, None),
+            )
 
     @property
     def posterior(self) -> LatentPosterior:

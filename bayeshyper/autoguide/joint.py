@@ -8,7 +8,7 @@ from typing import Any
 import pyro
 import torch
 from pyro import poutine
-from pyro.distributions.util import sum_rightmost
+from pyro.distributions.util import scale_and_mask, sum_rightmost
 from torch import Tensor
 
 from .sites import LatentSites
@@ -104,5 +104,9 @@ class LogJoint:
         values = {site.name: site.constrain(site.unconstrained(flat))[0] for site in self._sites}
         conditioned = poutine.condition(self._model, data=values)
         trace = poutine.trace(conditioned).get_trace(*self._args, **self._kwargs)
-        trace.compute_log_prob()
-        return [node for node in trace.nodes.values() if node["type"] == "sample"]
+        nodes = [node for node in trace.nodes.values() if node["type"] == "sample"]
+        for node in nodes:  # not the trace's own way, which warns of what is not finite: a search meets that
+            distribution: Any = node["fn"]
+            log_prob = distribution.log_prob(node["value"], *node["args"], **node["kwargs"])
+            node["log_prob"] = scale_and_mask(log_prob, node["scale"], node["mask"])
+        return nodes

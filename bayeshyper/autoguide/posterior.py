@@ -12,14 +12,16 @@ from bayeshyper.hypernets import Hypernetwork, HypernetworkSettings, WeightDraw
 from bayeshyper.inference import ImplicitDraw
 from bayeshyper.inference.entropies import ENTROPIES, Entropy, EntropyEstimator
 
-from .frame import Frame
+from .frame import Frame, Shift
 from .start import StartingGaussian
 
-__all__ = ["EntropyChoice", "LatentPosterior"]
+__all__ = ["CORRELATED", "EntropyChoice", "LatentPosterior"]
 
 EntropyChoice = str | Callable[[Hypernetwork], EntropyEstimator]
 """A name in `ENTROPIES`, or what makes an estimator for a hypernetwork: a class, or a partial of one."""
 
+# Up to so many latents, their correlations are learned one by one: D² numbers a member.
+CORRELATED = 256
 # σ at the start where the noise z moves a coordinate as well: most of its unit scale is z's.
 NARROW = 0.3
 # What the trunk's MLP adds to each coordinate at the start.
@@ -39,7 +41,6 @@ class LatentPosterior(nn.Module):
         noise_dim: d.
         hidden: Units of the trunk's tanh layers.
         entropy: How draws are scored.
-        learned_frame: Whether T is learned.
 
     Attributes:
         hypernetwork: Makes w.
@@ -60,8 +61,8 @@ class LatentPosterior(nn.Module):
         settings = HypernetworkSettings(noise_dim=noise_dim, hidden=tuple(hidden), noise="varying")
         zero = like.new_zeros(len(starts), len(like))
         self.hypernetwork = Hypernetwork(zero, torch.ones_like(like), settings)
-        self._start_at_unit_scale()
-        self.frame = Frame(starts)
+        self._start_at([start.scale for start in starts])
+        self.frame: Frame | Shift = Frame(starts) if len(like) <= CORRELATED else Shift(starts)
         self.entropy = _entropy(entropy, self.hypernetwork)
 
     @property
@@ -91,20 +92,22 @@ class LatentPosterior(nn.Module):
         return self.entropy(hypernetwork, draw)
 
     @torch.no_grad()
-    def _start_at_unit_scale(self) -> None:
+    def _start_at(self, scales: Sequence[float]) -> None:
+        """Give each member's w its scale: in its first d numbers mostly by the noise z, else by ε."""
         net = self.hypernetwork
-        features, moved = net.trunk.features, min(net.trunk.noise_dim, net.size)
-        noise = net.mean.new_ones(net.members, net.size)
-        noise[:, :moved] = NARROW
-        net.log_output_noise.copy_(noise.log())
-        if not features:
-            return
-        matrix = torch.randn(net.members, net.size, features).to(net.mean) * (BEND / math.sqrt(features))
-        first = features - net.trunk.noise_dim
-        matrix[:, :, first:] = 0.0
-        index = torch.arange(moved)
-        matrix[:, index, first + index] = math.sqrt(1.0 - NARROW**2)
-        net.head.start_at(matrix)  # type: ignore[operator]
+        d, features = net.trunk.noise_dim, net.trunk.features
+        moved = torch.arange(min(d, net.size))
+        noise, matrix = (
+            net.mean.new_ones(net.members, net.size),
+            net.mean.new_zeros(net.members, net.size, features),
+        )
+        noise[:, moved] = NARROW
+        if features > d:
+            matrix[..., : features - d].normal_(0.0, BEND / math.sqrt(features - d))
+        matrix[:, moved, features - d + moved] = math.sqrt(1.0 - NARROW**2)
+        scale = net.mean.new_tensor(scales).unsqueeze(-1)
+        net.log_output_noise.copy_((scale * noise).log())
+        net.head.start_at(scale.unsqueeze(-1) * matrix)  # type: ignore[operator]
 
 
 def _entropy(choice: EntropyChoice, hypernetwork: Hypernetwork) -> EntropyEstimator:
