@@ -35,6 +35,7 @@ class WeightDraw:
         z: The noise behind each draw, ``(M, R, d)``.
         features: φ(z), ``(M, R, k)``.
         generator: Where estimators that need further noise take it from; None is torch's global generator.
+        context: Features of data that each draw is conditioned on, ``(M, R, C)``; None where it is not.
     """
 
     weights: Tensor
@@ -44,19 +45,22 @@ class WeightDraw:
     z: Tensor
     features: Tensor
     generator: torch.Generator | None = None
+    context: Tensor | None = None
 
 
 class Hypernetwork(nn.Module):
     """θ = μ + s ∘ (A φ(z) + σ ∘ ε), with z ~ N(0, I_d) and ε ~ N(0, I_D) (DESIGN section 2).
 
     M members are independent posteriors of equal weight, made in one batched pass; every parameter has a
-    leading index M. With the setting ``noise = "varying"``, σ is a function of z too (`VaryingNoise`).
+    leading index M. With the setting ``noise = "varying"``, σ is a function of z too (`VaryingNoise`). With a
+    context, φ is a function of features of data too, and q(θ | c) one posterior for each of their values.
 
     Args:
         mean: Where μ starts, ``(M, D)``: a row per member.
         unit: s, ``(D,)``: the prior's scale of each weight, which A and σ are measured in.
         settings: Sizes and starting scales.
         spec: The tensors that the weights are made of, for heads that treat them apart; None for one vector.
+        context: C, how many features of data the trunk sees beside the noise.
 
     Raises:
         ValueError: Shapes that do not fit together, or sizes that do not fit in memory.
@@ -77,6 +81,8 @@ class Hypernetwork(nn.Module):
         unit: Tensor,
         settings: HypernetworkSettings | None = None,
         spec: WeightSpec | None = None,
+        *,
+        context: int = 0,
     ) -> None:
         super().__init__()
         settings = settings or HypernetworkSettings()
@@ -100,7 +106,7 @@ class Hypernetwork(nn.Module):
         most = [settings.start_share * scale for scale in _own_scales(mean, unit, spec)]
         few = [min(1.0, math.sqrt(piece.size / MANY)) for piece in spec]
         gains = [min(settings.gain, share * part) for share, part in zip(most, few, strict=True)]
-        self.trunk, self.head = settings.parts(spec, self.members, gains)
+        self.trunk, self.head = settings.parts(spec, self.members, gains, context)
         varies = settings.noise == "varying"
         self.varying = VaryingNoise(self.size, self.trunk.features, self.members) if varies else None
         self._start_noise = [max(min(settings.output_noise, share), 2 * MIN_OUTPUT_NOISE) for share in most]
@@ -184,7 +190,12 @@ class Hypernetwork(nn.Module):
         return self.mean + self.unit * self.offsets(self.trunk(z))[:, 0]
 
     def draw(
-        self, draws: int, *, generator: torch.Generator | None = None, with_jacobian: bool = True
+        self,
+        draws: int,
+        *,
+        generator: torch.Generator | None = None,
+        with_jacobian: bool = True,
+        context: Tensor | None = None,
     ) -> WeightDraw:
         """Draw R weight vectors from each member, differentiably.
 
@@ -192,13 +203,16 @@ class Hypernetwork(nn.Module):
             draws: R.
             generator: Where the noise comes from; None is torch's global generator.
             with_jacobian: Whether the draw's entropy will be asked for.
+            context: What each draw is conditioned on, ``(M, R, C)``.
         """
         z = self._noise(draws, self.trunk.noise_dim, generator)
-        features, jacobian = self.trunk.with_jacobian(z) if with_jacobian else (self.trunk(z), None)
+        features, jacobian = (
+            self.trunk.with_jacobian(z, context) if with_jacobian else (self.trunk(z, context), None)
+        )
         mean = torch.addcmul(self.mean.unsqueeze(1), self.unit, self.offsets(features))
         scale = self.unit * self.noise_at(features)
         weights = torch.addcmul(mean, scale, self._noise(draws, self.size, generator))
-        return WeightDraw(weights, mean, scale, jacobian, z, features, generator)
+        return WeightDraw(weights, mean, scale, jacobian, z, features, generator, context)
 
     def _noise(self, draws: int, width: int, generator: torch.Generator | None) -> Tensor:
         shape = (self.members, draws, width)

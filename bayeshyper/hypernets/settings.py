@@ -145,9 +145,11 @@ class HypernetworkSettings:
         return Hypernetwork(mean, unit, self, spec)
 
     def parts(
-        self, spec: WeightSpec, members: int, gains: float | Sequence[float] = 0.1
+        self, spec: WeightSpec, members: int, gains: float | Sequence[float] = 0.1, context: int = 0
     ) -> tuple[Trunk, Head]:
         """Trunk and head for a spec's tensors, each of whose weights starts at its gain.
+
+        The trunk sees a context of so many features.
 
         Raises:
             ValueError: Options that the head does not have, or that do not fit the spec.
@@ -166,6 +168,7 @@ class HypernetworkSettings:
             constant=self.mean_is_frozen,
             spectral_norm=self.spectral_norm,
             constant_norm=self.constant_norm,
+            context=context,
         )
         head: Head = self.kind(
             spec, features=trunk.features - matrices, members=members, gain=gains, **self.options

@@ -9,6 +9,8 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
+from .context import ContextShift
+
 __all__ = ["Trunk"]
 
 
@@ -29,10 +31,12 @@ class Trunk(nn.Module):
             1802.05957): no two z then give features further apart than themselves.
         constant_norm: Whether the MLP sees √d z/‖z‖: all generated weights at once are then never scaled by
             the length of z (Ortiz et al. 2024, arXiv 2304.07645).
+        context: C, features c of data that the MLP sees beside the noise: Wc is added to its first biases.
 
     Attributes:
         noise_dim: The dimension of z, the head's own noise included.
         features: k, the number of features.
+        context: C, the number of the data's.
 
     Example:
         >>> trunk = Trunk(4, hidden=(16, 16), members=2)
@@ -51,6 +55,7 @@ class Trunk(nn.Module):
         constant: bool = False,
         spectral_norm: bool = False,
         constant_norm: bool = False,
+        context: int = 0,
     ) -> None:
         super().__init__()
         if noise_dim < 0 or members < 1 or own_noise < 0:
@@ -68,6 +73,8 @@ class Trunk(nn.Module):
             nn.Parameter(torch.empty(members, fan_out, fan_in)) for fan_in, fan_out in pairwise(widths)
         )
         self.biases = nn.ParameterList(nn.Parameter(torch.empty(members, 1, width)) for width in self.hidden)
+        self.context = context
+        self.shift = ContextShift(context, self.hidden[0], members) if context and self.hidden else None
         self.features = constant + (self.hidden[-1] if self.hidden else 0) + self.noise_dim
         self.reset_parameters()
 
@@ -80,15 +87,24 @@ class Trunk(nn.Module):
             for weight, bias in zip(self.weights, self.biases, strict=True):
                 weight.normal_(0.0, 1.0 / math.sqrt(weight.shape[-1]), generator=generator)
                 bias.normal_(0.0, 0.5, generator=generator)
+        if self.shift is not None:
+            self.shift.reset_parameters()
 
-    def forward(self, z: Tensor) -> Tensor:
-        """Map ``(M, S, d)`` to ``(M, S, k)``."""
+    @torch.no_grad()
+    def fix_context(self, context: Tensor) -> None:
+        """See one context ``(M, 1, C)`` from now on, as part of the biases."""
+        if self.shift is not None:
+            self.biases[0] += self.shift(context)
+            self.context, self.shift = 0, None
+
+    def forward(self, z: Tensor, context: Tensor | None = None) -> Tensor:
+        """Map ``(M, S, d)``, and contexts ``(M, S, C)``, to ``(M, S, k)``."""
         h = self._input(z)
-        for weight, bias in self._layers():
+        for weight, bias in self._layers(context):
             h = torch.tanh(torch.baddbmm(bias, h, weight.mT))
         return self._join(h, z)
 
-    def with_jacobian(self, z: Tensor) -> tuple[Tensor, Tensor]:
+    def with_jacobian(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Features ``(M, S, k)`` and ∂φ/∂z ``(M, S, k, d)``.
 
         By the chain rule from the input up, J_l = diag(1 − h_l²) W_l J_{l−1}: d columns through layers
@@ -98,7 +114,7 @@ class Trunk(nn.Module):
         identity = torch.eye(noise_dim, dtype=z.dtype, device=z.device)
         identity = identity.expand(members, draws, -1, -1)
         h, jacobian = self._input(z), self._input_jacobian(z)
-        for weight, bias in self._layers():
+        for weight, bias in self._layers(context):
             h = torch.tanh(torch.baddbmm(bias, h, weight.mT))
             slope = (1.0 - h.square()).unsqueeze(-1)
             product = weight.unsqueeze(1) if jacobian is None else weight.unsqueeze(1) @ jacobian
@@ -108,8 +124,11 @@ class Trunk(nn.Module):
             parts.append(nn.functional.pad(jacobian, (0, noise_dim - self.seen)))
         return self._join(h, z), torch.cat([*parts, identity], dim=-2)
 
-    def _layers(self) -> Iterator[tuple[Tensor, Tensor]]:
-        for weight, bias in zip(self.weights, self.biases, strict=True):
+    def _layers(self, context: Tensor | None) -> Iterator[tuple[Tensor, Tensor]]:
+        biases = [*self.biases]
+        if self.shift is not None:
+            biases[0] = biases[0] + self.shift(context)
+        for weight, bias in zip(self.weights, biases, strict=True):
             if self.spectral_norm:
                 largest = torch.linalg.matrix_norm(weight, ord=2).clamp_min(1e-12)
                 yield weight / largest[:, None, None], bias

@@ -70,16 +70,17 @@ class Fold(nn.Module):
     """φ(z) = (z², z⁴/6, sin z²): z and −z give the same weights, which no tangent can see (k = 3 d)."""
 
     members = 1
+    context = 0
 
     def __init__(self, noise_dim: int = 1) -> None:
         super().__init__()
         self.noise_dim = noise_dim
         self.features = 3 * noise_dim
 
-    def forward(self, z: Tensor) -> Tensor:
+    def forward(self, z: Tensor, context: Tensor | None = None) -> Tensor:
         return torch.cat([z.square(), z.pow(4) / 6, z.square().sin()], dim=-1)
 
-    def with_jacobian(self, z: Tensor) -> tuple[Tensor, Tensor]:
+    def with_jacobian(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         slopes = (2 * z, 4 * z.pow(3) / 6, 2 * z * z.square().cos())
         return self(z), torch.cat([slope.diag_embed() for slope in slopes], dim=-2)
 

@@ -81,7 +81,7 @@ class HierarchicalEntropy(MixtureEntropy):
         """log q(θ | z_k) p(z_k)/τ(z_k | θ) − log q(θ | z_0), ``(M, K + 1, R)``."""
         view: NoiseView
         if isinstance(overlap, LinearOverlap):
-            view = StatisticView(hypernetwork, overlap.gram, overlap.statistic)
+            view = StatisticView(hypernetwork, overlap.gram, overlap.statistic, draw.context)
         else:
             view = WeightView(hypernetwork, draw)
         mode, factor = self.recognition(view)

@@ -59,7 +59,7 @@ class LinearOverlap:
                 "expected weights that are linear in the features, and noise that does not vary; for others "
                 "there is WeightOverlap."
             )
-        self._trunk = hypernetwork.trunk
+        self._trunk, self._context = hypernetwork.trunk, draw.context
         self._features = draw.features.double()
         self._dtype = draw.z.dtype
         self.gram = head.gram(precision)
@@ -73,7 +73,8 @@ class LinearOverlap:
 
     def at(self, z: Tensor) -> Tensor:
         """The overlap with K other noises, ``(M, K, R)`` for z′ ``(M, K, R, d)`` or ``(M, K, 1, d)``."""
-        features = self._trunk(z.flatten(1, 2).to(self._dtype)).double()
+        z, context = _in_context(z.to(self._dtype), self._context)
+        features = self._trunk(z.flatten(1, 2), context).double()
         difference = features.reshape(*z.shape[:3], self._features.shape[-1]) - self._features.unsqueeze(1)
         linear = (difference * self.noise.unsqueeze(1)).sum(-1)
         quadratic = ((difference.flatten(1, 2) @ self.gram).reshape(difference.shape) * difference).sum(-1)
@@ -93,7 +94,7 @@ class WeightOverlap:
     """
 
     def __init__(self, hypernetwork: Hypernetwork, draw: WeightDraw) -> None:
-        self._hypernetwork, self._dtype = hypernetwork, draw.z.dtype
+        self._hypernetwork, self._context, self._dtype = hypernetwork, draw.context, draw.z.dtype
         self._here = hypernetwork.offsets(draw.features)
         self._scale = hypernetwork.noise_at(draw.features)
         self._noise = (draw.weights - draw.mean) / draw.scale
@@ -104,8 +105,10 @@ class WeightOverlap:
         return torch.cat([self._at(part) for part in z.to(self._dtype).split(at_once, dim=1)], dim=1)
 
     def _at(self, z: Tensor) -> Tensor:
-        net, shape = self._hypernetwork, (*z.shape[:3], -1)
-        features = net.trunk(z.flatten(1, 2))
+        z, context = _in_context(z, self._context)
+        net = self._hypernetwork
+        shape = (*z.shape[:3], net.size)
+        features = net.trunk(z.flatten(1, 2), context)
         means, scales = net.offsets(features).reshape(shape), net.noise_at(features)
         scales = scales.reshape(shape) if net.varying is not None else scales.unsqueeze(1)
         here = self._scale.unsqueeze(1)
@@ -118,3 +121,10 @@ class WeightOverlap:
         if net.varying is not None:
             overlap = overlap + ratio.log()
         return overlap.sum(-1, dtype=torch.float64)
+
+
+def _in_context(z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor | None]:
+    """K other noises for each draw, and each draw's own context K times over, ``(M, K·R, C)``."""
+    if context is None:
+        return z, None
+    return z.expand(-1, -1, context.shape[1], -1), context.repeat(1, z.shape[1], 1)

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from bayeshyper.hypernets import Hypernetwork
+from bayeshyper.hypernets.context import ContextShift
 
 from .views import NoiseView, Place
 
@@ -37,20 +38,31 @@ class Recognition(nn.Module):
             raise ValueError(
                 f"Got hidden = {hidden} and newton_steps = {newton_steps}, expected at least 1 and 0."
             )
-        trunk = hypernetwork.trunk
+        trunk, members = hypernetwork.trunk, hypernetwork.members
         self.newton_steps = newton_steps
         like = hypernetwork.mean.detach()
         generator = torch.Generator(device=like.device).manual_seed(0)  # nobody else's random state moves
         inputs = trunk.features if hypernetwork.linear else hypernetwork.size
-        first = like.new_empty(hypernetwork.members, hidden, inputs)
+        first = like.new_empty(members, hidden, inputs)
         first.normal_(0.0, 1.0 / math.sqrt(max(inputs, 1)), generator=generator)
         self.first = nn.Parameter(first)
-        self.bias = nn.Parameter(like.new_zeros(hypernetwork.members, 1, hidden))
-        self.last = nn.Parameter(like.new_zeros(hypernetwork.members, trunk.noise_dim, hidden))
+        self.bias = nn.Parameter(like.new_zeros(members, 1, hidden))
+        self.shift = ContextShift(trunk.context, hidden, members).to(like) if trunk.context else None
+        self.last = nn.Parameter(like.new_zeros(members, trunk.noise_dim, hidden))
+
+    @torch.no_grad()
+    def fix_context(self, context: Tensor) -> None:
+        """See one context ``(M, 1, C)`` from now on, as part of the biases."""
+        if self.shift is not None:
+            self.bias.add_(self.shift(context))
+            self.shift = None
 
     def forward(self, view: NoiseView) -> tuple[Tensor, Tensor]:
         """The mean ``(M, R, d)``, and the lower Cholesky factor ``(M, R, d, d)`` of the precision."""
-        units = torch.tanh(torch.baddbmm(self.bias, view.inputs.to(self.first.dtype), self.first.mT))
+        bias: Tensor = self.bias
+        if self.shift is not None:
+            bias = bias + self.shift(view.context)
+        units = torch.tanh(torch.baddbmm(bias, view.inputs.to(self.first.dtype), self.first.mT))
         place = view.look(view.guess + units @ self.last.mT)
         for _ in range(self.newton_steps):
             step = torch.cholesky_solve(place.gradient.unsqueeze(-1), place.factor).squeeze(-1)

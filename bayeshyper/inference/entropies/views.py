@@ -27,10 +27,12 @@ class NoiseView(Protocol):
     Attributes:
         inputs: What a recognition network sees, ``(M, R, n)``.
         guess: A first guess of z, ``(M, R, d)``.
+        context: What the draws are conditioned on, which it sees as well, ``(M, R, C)``.
     """
 
     inputs: Tensor
     guess: Tensor
+    context: Tensor | None
 
     def look(self, z: Tensor) -> Place:
         """The place z."""
@@ -49,9 +51,13 @@ class StatisticView:
         hypernetwork: The posterior.
         gram: M, ``(M, k, k)``.
         statistic: t, ``(M, R, k)``.
+        context: What the draws are conditioned on, ``(M, R, C)``.
     """
 
-    def __init__(self, hypernetwork: Hypernetwork, gram: Tensor, statistic: Tensor) -> None:
+    def __init__(
+        self, hypernetwork: Hypernetwork, gram: Tensor, statistic: Tensor, context: Tensor | None = None
+    ) -> None:
+        self.context = context
         self._trunk, self._dtype = hypernetwork.trunk, hypernetwork.mean.dtype
         self._gram, self._statistic = gram, statistic
         self.inputs = _ridge(gram, statistic)
@@ -59,7 +65,7 @@ class StatisticView:
 
     def look(self, z: Tensor) -> Place:
         """The place z."""
-        features, jacobian = self._trunk.with_jacobian(z.to(self._dtype))
+        features, jacobian = self._trunk.with_jacobian(z.to(self._dtype), self.context)
         features, jacobian = features.double(), jacobian.double()
         product = features @ self._gram
         height = ((self._statistic - 0.5 * product) * features).sum(-1) - 0.5 * z.square().sum(-1)
@@ -78,13 +84,13 @@ class WeightView:
 
     Args:
         hypernetwork: The posterior.
-        draw: Draws of it, of whom nothing but the weights is looked at.
+        draw: Draws of it, of whom nothing but the weights and their context is looked at.
     """
 
     def __init__(self, hypernetwork: Hypernetwork, draw: WeightDraw) -> None:
         head, precision = hypernetwork.head, hypernetwork.output_precision
         assert isinstance(head, LinearHead)  # any other was refused when the entropy was built
-        self._net, self._dtype = hypernetwork, hypernetwork.mean.dtype
+        self._net, self.context, self._dtype = hypernetwork, draw.context, hypernetwork.mean.dtype
         self.inputs = (draw.weights - hypernetwork.mean.unsqueeze(1)) / hypernetwork.unit
         ridge = _ridge(head.gram(precision), head.project(self.inputs, precision))
         self.guess = ridge[..., ridge.shape[-1] - hypernetwork.trunk.noise_dim :]
@@ -92,7 +98,7 @@ class WeightView:
     def look(self, z: Tensor) -> Place:
         """The place z."""
         net = self._net
-        features, jacobian = net.trunk.with_jacobian(z.to(self._dtype))
+        features, jacobian = net.trunk.with_jacobian(z.to(self._dtype), self.context)
         scale = net.noise_at(features)
         noise = ((self.inputs - net.offsets(features)) / scale).double()
         height = -0.5 * noise.square().sum(-1) - scale.double().log().sum(-1) - 0.5 * z.square().sum(-1)
