@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from typing import Any, cast
 
 import pyro
 import torch
+from numpy.typing import ArrayLike
 from pyro import poutine
 from pyro.infer.autoguide import AutoGuide
 from pyro.infer.autoguide.initialization import InitMessenger, init_to_feasible
@@ -179,6 +180,41 @@ class AutoHypernetwork(AutoGuide):
         generator = torch.Generator(device=self.posterior.frame.location.device).manual_seed(0)
         draws = self.sample_posterior(QUANTILE_DRAWS, generator=generator)
         return {name: _quantiles(values, quantiles) for name, values in draws.items()}
+
+    def to_arviz(
+        self,
+        *args: Any,
+        draws: int | Mapping[str, Tensor] = 1000,
+        groups: Collection[str] = ("posterior", "posterior_predictive", "log_likelihood", "observed_data"),
+        coords: Mapping[str, ArrayLike] | None = None,
+        seed: int = 0,
+        **kwargs: Any,
+    ) -> Any:
+        """What was found, as ArviZ takes it; plates are the names of dimensions.
+
+        The model is run at each draw, with the given arguments: for the log likelihood of each observed
+        value (0 where it is masked), for replications of it, and for `pyro.deterministic` sites, which are
+        in the posterior too. With ``groups=["posterior"]`` it is not run, and needs no arguments.
+
+        Args:
+            *args: The model's, for all rows.
+            draws: How many joint draws; or draws at hand, ``(S, *shape)`` of each site.
+            groups: Of ``posterior``, ``posterior_predictive``, ``log_likelihood``, ``observed_data``,
+                ``prior`` and ``prior_predictive``.
+            coords: Labels along a plate, or along another dimension by the name that ArviZ gives it.
+            seed: Of all that is drawn; the global generator is left as it was.
+            **kwargs: The model's.
+
+        Returns:
+            ``arviz.InferenceData`` with ArviZ below 1.0, ``xarray.DataTree`` from 1.0 on.
+
+        Raises:
+            ValueError: An unknown group or dimension; a plate that is subsampled; a likelihood that is
+                random at given latents, as the model draws sites that are hidden from the guide.
+        """
+        from .export import to_arviz  # ArviZ takes seconds to import
+
+        return to_arviz(self, args, kwargs, draws=draws, groups=groups, coords=coords or {}, seed=seed)
 
     def get_posterior(self, *args: Any, **kwargs: Any) -> Any:
         """An implicit posterior is no distribution object.

@@ -1,0 +1,215 @@
+"""What a guide found, as ArviZ takes it: for any Pyro model, which is run at each of the guide's draws."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import pyro.distributions as dist
+import torch
+from numpy.typing import ArrayLike
+from pyro import poutine
+from pyro.distributions.util import scale_and_mask
+from pyro.poutine.messenger import Messenger
+from pyro.poutine.util import site_is_subsample
+from torch import Tensor
+
+from bayeshyper.diagnostics.arviz.majors import from_groups
+from bayeshyper.threads import seeded
+from bayeshyper.version import __version__
+
+from .columns import Columns
+
+if TYPE_CHECKING:
+    from .guide import AutoHypernetwork
+
+__all__ = ["GROUPS", "to_arviz"]
+
+FITTED = ("posterior", "posterior_predictive", "log_likelihood", "observed_data")
+GROUPS = (*FITTED, "prior", "prior_predictive")
+
+# Runs in which a hidden draw is given the chance to show: one of two sides, or a rare one in many rows.
+REPEATS = 20
+
+Node = Mapping[str, Any]
+Nodes = Mapping[str, Node]
+Values = Mapping[str, Tensor]
+
+
+def to_arviz(
+    guide: AutoHypernetwork,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    *,
+    draws: int | Values,
+    groups: Collection[str],
+    coords: Mapping[str, ArrayLike],
+    seed: int,
+) -> Any:
+    """See `AutoHypernetwork.to_arviz`."""
+    for group in groups:
+        if group not in GROUPS:
+            raise ValueError(f"Got the group {group!r}, expected some of {', '.join(GROUPS)}.")
+    columns = Columns()
+    with poutine.block(), torch.no_grad(), seeded(seed):
+        values = _posterior(guide, draws)
+        for site in guide._seen:
+            for value in values[site.name]:
+                columns.add("posterior", site.name, value, site.batch_dim, site.frames)
+        if set(groups) - {"posterior"}:
+            _add_runs(columns, {"posterior", *groups}, _Runs(guide.model, args, kwargs), values)
+    attrs = {
+        "inference_library": "bayeshyper",
+        "inference_library_version": __version__,
+        "sample_kind": "variational",
+        "guide": type(guide).__name__,
+        "note": "draws are independent: R-hat and effective sample sizes only say so",
+    }
+    return from_groups(columns.groups(), columns.coords(coords), columns.dims, attrs)
+
+
+def _posterior(guide: AutoHypernetwork, draws: int | Values) -> Values:
+    """Draws of each site, or those at hand, of which only sites of the guide are taken."""
+    if isinstance(draws, int):
+        if draws < 1:
+            raise ValueError(f"Got draws = {draws}, expected 1 or more.")
+        return guide.sample_posterior(draws)
+    sites = guide._seen
+    sites.flatten(draws)  # says what is missing, or of another shape
+    return {name: draws[name] for name in sites.names}
+
+
+def _add_runs(columns: Columns, groups: Collection[str], runs: _Runs, values: Values) -> None:
+    """All that the model has to be run for, at draws ``(S, *shape)`` of each latent."""
+
+    def add(group: str, names: Iterable[str], nodes: Nodes) -> None:
+        for name in names if group in groups else ():
+            _add_value(columns, group, name, nodes[name])
+
+    draws = [dict(zip(values, row, strict=True)) for row in zip(*values.values(), strict=True)]
+    if "log_likelihood" in groups:
+        runs.check_likelihood(draws[0])
+    for number, given in enumerate(draws):
+        nodes = runs.at(given)
+        add("posterior", runs.computed, nodes)
+        for name in runs.observed if "log_likelihood" in groups else ():
+            density = _log_likelihood(nodes[name])
+            columns.add("log_likelihood", name, density, density.dim(), nodes[name]["cond_indep_stack"])
+        if number == 0:
+            add("observed_data", runs.observed, nodes)
+        if "posterior_predictive" in groups:
+            add("posterior_predictive", runs.observed, runs.at(given, anew=True))
+        if "prior" in groups or "prior_predictive" in groups:
+            nodes = runs.of_prior()
+            add("prior", (*values, *runs.computed), nodes)
+            add("prior_predictive", runs.observed, nodes)
+
+
+class _Anew(Messenger):
+    """Every site is drawn: those that are observed as well, and those that a guide has set to its start."""
+
+    def _pyro_sample(self, message: Any) -> None:
+        if not (site_is_subsample(message) or message["infer"].get("_deterministic")):
+            message["value"], message["is_observed"], message["done"] = None, False, False
+
+
+class _Runs:
+    """Runs of a model, one draw at a time: it may not be able to have more at once.
+
+    Args:
+        model: A Pyro model.
+        args: Its arguments.
+        kwargs: Its keyword arguments.
+
+    Attributes:
+        observed: The names of its observed sites, without `pyro.factor`'s.
+        computed: Those of `pyro.deterministic`'s.
+    """
+
+    def __init__(self, model: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        self._model, self._args, self._kwargs = model, args, kwargs
+        nodes = self.at({})
+        _check_all_rows(nodes.values())
+        fixed = {name: node for name, node in nodes.items() if node["is_observed"]}
+        self.computed = [name for name, node in fixed.items() if node["infer"].get("_deterministic")]
+        self.observed = [
+            name
+            for name, node in fixed.items()
+            if name not in self.computed and not isinstance(node["fn"], dist.Unit)
+        ]
+        for name in self.observed:
+            _check_plates(name, nodes[name])
+
+    def at(self, given: Values, *, anew: bool = False) -> Nodes:
+        """The sites of a run at given latents.
+
+        Args:
+            given: Values of latent sites.
+            anew: Whether all other sites are drawn, those that are observed too.
+        """
+        model = poutine.condition(_Anew()(self._model) if anew else self._model, data=dict(given))
+        trace = poutine.trace(model).get_trace(*self._args, **self._kwargs)
+        return {name: node for name, node in trace.nodes.items() if node["type"] == "sample"}
+
+    def of_prior(self) -> Nodes:
+        """The sites of a run without any value given."""
+        try:
+            return self.at({}, anew=True)
+        except NotImplementedError as error:
+            raise ValueError(
+                "The prior cannot be drawn, as an improper one cannot: leave prior and prior_predictive out "
+                f"of groups. What Pyro says: {error}"
+            ) from error
+
+    def check_likelihood(self, given: Values) -> None:
+        """Refuse models that draw what the guide has not: their likelihood would be of random values."""
+        first = self.at(given)
+        for _ in range(REPEATS):
+            again = self.at(given)
+            for name in self.observed:
+                densities = _log_likelihood(first[name]), _log_likelihood(again[name])
+                if not torch.allclose(*densities, rtol=0.0, atol=0.0, equal_nan=True):
+                    raise ValueError(
+                        f"The likelihood of {name!r} differs from run to run at the same latents: the model "
+                        "draws something that is no site of the guide, as sites hidden by poutine.block are. "
+                        "Sum it out in the model (a mixture as MixtureSameFamily, say), or leave "
+                        "log_likelihood out of groups."
+                    )
+
+
+def _check_all_rows(nodes: Iterable[Node]) -> None:
+    for node in nodes:
+        for frame in node["cond_indep_stack"]:
+            if frame.full_size not in (None, frame.size):
+                raise ValueError(
+                    f"The plate {frame.name!r} takes {frame.size} of {frame.full_size} rows, and ArviZ needs "
+                    "all: make subsample_size an argument of the model and give all rows here, or ask for "
+                    'groups=["posterior"].'
+                )
+
+
+def _check_plates(name: str, node: Node) -> None:
+    observed, drawn = tuple(node["value"].shape), tuple(node["fn"].shape())
+    if torch.broadcast_shapes(observed, drawn) != drawn:
+        raise ValueError(
+            f"The site {name!r} is observed in shape {observed}, and the model draws it in shape {drawn}: "
+            'put it into a plate of all rows, or ask for groups=["posterior"].'
+        )
+
+
+def _log_likelihood(node: Node) -> Tensor:
+    """log p(value) of an observed site in each place of its plates; 0 where it is masked."""
+    density: Tensor = scale_and_mask(node["fn"].log_prob(node["value"]), 1.0, node["mask"])
+    return density
+
+
+def _add_value(columns: Columns, group: str, name: str, node: Node) -> None:
+    """Add a site's value, in all of its plates where it is one number for them."""
+    value, fn = node["value"], node["fn"]
+    frames = [frame for frame in node["cond_indep_stack"] if frame.vectorized]
+    event_dim = fn.event_dim
+    if not node["infer"].get("_deterministic"):
+        value = value.expand(torch.broadcast_shapes(value.shape, fn.shape()))
+    elif event_dim == value.dim() == max((-frame.dim for frame in frames), default=0):
+        event_dim = 0  # what `pyro.deterministic` says where it is not told
+    columns.add(group, name, value, value.dim() - event_dim, frames)
