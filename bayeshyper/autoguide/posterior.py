@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +15,7 @@ from bayeshyper.inference.entropies import ENTROPIES, Entropy, EntropyEstimator
 
 from .frame import Frame, Shift
 from .start import StartingGaussian
+from .steps import step_per_input
 
 __all__ = ["CORRELATED", "EntropyChoice", "LatentPosterior"]
 
@@ -57,6 +59,7 @@ class LatentPosterior(nn.Module):
         entropy: EntropyChoice,
     ) -> None:
         super().__init__()
+        self._made_with = {"noise_dim": noise_dim, "hidden": tuple(hidden), "entropy": entropy}
         like = starts[0].mean
         settings = HypernetworkSettings(noise_dim=noise_dim, hidden=tuple(hidden), noise="varying")
         zero = like.new_zeros(len(starts), len(like))
@@ -64,6 +67,12 @@ class LatentPosterior(nn.Module):
         self._start_at([start.scale for start in starts])
         self.frame: Frame | Shift = Frame(starts) if len(like) <= CORRELATED else Shift(starts)
         self.entropy = _entropy(entropy, self.hypernetwork)
+        step_per_input(self)
+
+    def __reduce__(self) -> tuple[Callable[..., LatentPosterior], tuple[Any, ...]]:
+        """Made again and given its state: torch pickles no module with matrices in other units."""
+        starts = [StartingGaussian(mean) for mean in self.frame.location]
+        return _made_again, (starts, self._made_with, self.state_dict(), self.training)
 
     @property
     def size(self) -> int:
@@ -108,6 +117,14 @@ class LatentPosterior(nn.Module):
         scale = net.mean.new_tensor(scales).unsqueeze(-1)
         net.log_output_noise.copy_((scale * noise).log())
         net.head.start_at(scale.unsqueeze(-1) * matrix)  # type: ignore[operator]
+
+
+def _made_again(
+    starts: Sequence[StartingGaussian], settings: dict[str, Any], state: dict[str, Any], training: bool
+) -> LatentPosterior:
+    posterior = LatentPosterior(starts, **settings)
+    posterior.load_state_dict(state)
+    return posterior.train(training)
 
 
 def _entropy(choice: EntropyChoice, hypernetwork: Hypernetwork) -> EntropyEstimator:
