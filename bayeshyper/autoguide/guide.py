@@ -18,11 +18,13 @@ from torch import Tensor
 from bayeshyper.inference.guide import announce_parameters
 from bayeshyper.progress import ProgressBar
 
+from .admission import check_settings
 from .joint import LogJoint
 from .placed import Placed
 from .posterior import CORRELATED, EntropyChoice, LatentPosterior
 from .sites import LatentSite, LatentSites
 from .start import StartingGaussian, find_starts, starts_around
+from .structure import StructureWatch
 
 __all__ = ["AutoHypernetwork"]
 
@@ -95,6 +97,7 @@ class AutoHypernetwork(AutoGuide):
         example_kwargs: Mapping[str, Any] | None = None,
         create_plates: Callable[..., Any] | None = None,
     ) -> None:
+        check_settings(noise_dim, hidden, members, init_scale)
         super().__init__(InitMessenger(init_loc_fn)(model), create_plates=create_plates)  # type: ignore[no-untyped-call]
         self.sites: LatentSites | None = None
         self._settings = {"noise_dim": noise_dim, "hidden": tuple(hidden), "entropy": entropy}
@@ -105,14 +108,17 @@ class AutoHypernetwork(AutoGuide):
     # -- the model is seen ------------------------------------------------------------------------------
 
     def _setup_prototype(self, *args: Any, **kwargs: Any) -> None:
-        """Run the model once, find its latent sites, and make all parameters."""
+        """Run the model, find its latent sites, and make all parameters."""
+        self._watch = StructureWatch(self.model, args, kwargs)
         super()._setup_prototype(*args, **kwargs)  # type: ignore[no-untyped-call]
-        self.sites = LatentSites(cast(poutine.Trace, self.prototype_trace))
+        sites = LatentSites(cast(poutine.Trace, self.prototype_trace))
+        self._watch.look_aside(self.model, sites, args, kwargs)
         with torch.enable_grad():  # the first call may be one that nobody wants gradients of
-            starts = self._starts(self.sites, args, kwargs)
-            posterior = LatentPosterior(starts, **self._sizes(self.sites.size))
+            starts = self._starts(sites, args, kwargs)
+            posterior = LatentPosterior(starts, **self._sizes(sites.size))
         # Past PyroModule, which would register every parameter in the global store when it is looked at.
         self._modules["posterior_"] = posterior
+        self.sites = sites
 
     def _sizes(self, size: int) -> dict[str, Any]:
         noise_dim = self._settings["noise_dim"]
@@ -153,6 +159,8 @@ class AutoHypernetwork(AutoGuide):
         """Draw all sites, in their plates; arguments as the model's."""
         if self.sites is None:
             self._setup_prototype(*args, **kwargs)
+        elif torch.is_grad_enabled() and poutine.get_mask() is not False:
+            self._watch.look(self.model, args, kwargs)  # not where a fitted guide predicts, on other rows
         plates = self._create_plates(*args, **kwargs)  # type: ignore[no-untyped-call]
         announce_parameters(self._pyro_name, self.posterior)
         draw = self.posterior.distribution()
@@ -246,9 +254,7 @@ def _place(site: LatentSite, flat: Tensor, plates: Mapping[str, Any]) -> Tensor:
     with ExitStack() as stack:
         for frame in site.frames:
             rows = stack.enter_context(plates[frame.name])
-            dim = frame.dim - site.event_dim
-            if len(rows) != unconstrained.shape[dim]:
-                unconstrained = unconstrained.index_select(dim, rows)
+            unconstrained = unconstrained.index_select(frame.dim - site.event_dim, rows)
         value, log_volume = site.constrain(unconstrained)
         placed: Tensor = pyro.sample(site.name, Placed(value, -log_volume, site.value_event_dim))
     return placed

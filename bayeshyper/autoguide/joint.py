@@ -11,10 +11,12 @@ from pyro import poutine
 from pyro.distributions.util import scale_and_mask, sum_rightmost
 from torch import Tensor
 
+from .marginal import enumerated, sum_out, unblocked
 from .sites import LatentSites
 
 __all__ = ["LogJoint"]
 
+PARTICLES = "_particles"
 # How far two evaluations of one number may be apart by rounding alone, as a share of it.
 ROUNDING = {torch.float32: 1e-3, torch.float64: 1e-8}
 
@@ -48,9 +50,10 @@ class LogJoint:
         args: tuple[Any, ...] = (),
         kwargs: dict[str, Any] | None = None,
     ) -> None:
-        self._model, self._sites = model, sites
+        self._model, self._sites = unblocked(model), sites
         self._args, self._kwargs = args, kwargs or {}
         self._nesting = 0
+        self._enumerated = self._subsampled = self._seen = False
         self._together: bool | None = None
 
     def __call__(self, flat: Tensor) -> Tensor:
@@ -63,12 +66,13 @@ class LogJoint:
     def is_fixed(self, flat: Tensor) -> bool:
         """Whether the density of a draw ``(1, D)`` is the same each time, and finite.
 
-        It is not where rows are subsampled, or where the model draws sites that are hidden from the guide.
+        It is not where rows are subsampled, or where the model draws sites that are hidden from the guide and
+        are not summed out.
         """
-        if any(site.is_subsampled for site in self._sites):
+        first = self._one_by_one(flat)
+        if self._subsampled or not torch.isfinite(first).all():
             return False
-        first, second = self._one_by_one(flat), self._one_by_one(flat)
-        return bool(torch.isfinite(first).all() and torch.equal(first, second))
+        return torch.equal(first, self._one_by_one(flat))
 
     def _agree(self, flat: Tensor) -> bool:
         """Whether draws at once have the densities of one draw at a time."""
@@ -83,30 +87,42 @@ class LogJoint:
         return bool(torch.allclose(together, alone, rtol=ROUNDING.get(flat.dtype, 1e-3), atol=1e-6))
 
     def _one_by_one(self, flat: Tensor) -> Tensor:
-        densities = []
-        for draw in flat:
-            with poutine.block():
-                nodes = self._nodes(draw)
-            frames = (frame for node in nodes for frame in node["cond_indep_stack"] if frame.vectorized)
-            self._nesting = max((-frame.dim for frame in frames), default=0)
-            densities.append(sum((node["log_prob"].sum() for node in nodes), start=draw.new_zeros(())))
+        with poutine.block():
+            if not self._seen:
+                self._look(flat[0])
+            densities = [self._density(draw) for draw in flat]
         return torch.stack(densities) + self._sites.log_volume(flat)
 
     def _at_once(self, flat: Tensor) -> Tensor:
         draws = flat.reshape(len(flat), *[1] * self._nesting, self._sites.size)
-        with poutine.block(), pyro.plate("_particles", len(flat), dim=-1 - self._nesting):
-            nodes = self._nodes(draws)
-        totals = (sum_rightmost(node["log_prob"], self._nesting) for node in nodes)
-        return sum(totals, start=flat.new_zeros(len(flat))) + self._sites.log_volume(flat)
+        with poutine.block(), pyro.plate(PARTICLES, len(flat), dim=-1 - self._nesting):
+            return self._density(draws, PARTICLES) + self._sites.log_volume(flat)
 
-    def _nodes(self, flat: Tensor) -> list[Any]:
-        """Every site of a run at draws ``(…, D)``, with its log probability."""
+    def _look(self, draw: Tensor) -> None:
+        """See how the model's sites lie in plates, and whether some are to be summed out."""
+        trace = poutine.trace(self._given(draw)).get_trace()
+        sites = [site for site in trace.nodes.values() if site["type"] == "sample"]
+        frames = [frame for site in sites for frame in site["cond_indep_stack"] if frame.vectorized]
+        self._nesting = max((-(frame.dim or 0) for frame in frames), default=0)
+        self._subsampled = any((frame.full_size or frame.size) != frame.size for frame in frames)
+        self._enumerated, self._seen = enumerated(trace), True
+
+    def _density(self, flat: Tensor, particles: str | None = None) -> Tensor:
+        """At draws ``(…, D)``: a number, or one for each of the particles in whose plate they are."""
+        run = self._given(flat)
+        if self._enumerated:
+            return sum_out(run, self._nesting + (particles is not None), particles)
+        total = flat.new_zeros(flat.shape[:1] if particles else ())
+        for node in poutine.trace(run).get_trace().nodes.values():
+            if node["type"] == "sample":
+                # Not the trace's own way, which warns of what is not finite: a search meets that.
+                distribution: Any = node["fn"]
+                log_prob = distribution.log_prob(node["value"], *node["args"], **node["kwargs"])
+                log_prob = scale_and_mask(log_prob, node["scale"], node["mask"])
+                total = total + (sum_rightmost(log_prob, self._nesting) if particles else log_prob.sum())
+        return total
+
+    def _given(self, flat: Tensor) -> Callable[[], Any]:
+        """The model at its arguments, with the latent sites of draws ``(…, D)``."""
         values = {site.name: site.constrain(site.unconstrained(flat))[0] for site in self._sites}
-        conditioned = poutine.condition(self._model, data=values)
-        trace = poutine.trace(conditioned).get_trace(*self._args, **self._kwargs)
-        nodes = [node for node in trace.nodes.values() if node["type"] == "sample"]
-        for node in nodes:  # not the trace's own way, which warns of what is not finite: a search meets that
-            distribution: Any = node["fn"]
-            log_prob = distribution.log_prob(node["value"], *node["args"], **node["kwargs"])
-            node["log_prob"] = scale_and_mask(log_prob, node["scale"], node["mask"])
-        return nodes
+        return lambda: poutine.condition(self._model, data=values)(*self._args, **self._kwargs)

@@ -112,3 +112,16 @@ def announce_parameters(prefix: str, module: nn.Module) -> None:
             alias = parameter.view_as(parameter)
             alias.unconstrained = weakref.ref(parameter)  # type: ignore[attr-defined]
             effectful(lambda value: value, type="param")(alias, name=f"{prefix}.{name}")
+            _tell_name(parameter, f"{prefix}.{name}", module)
+
+
+def _tell_name(parameter: nn.Parameter, name: str, owner: nn.Module) -> None:
+    """Let Pyro's optimisers know what a parameter is called, for as long as its owner lives.
+
+    They ask the store for it, to choose a learning rate by name and to store their state, whether or not the
+    parameter itself is there.
+    """
+    names = pyro.get_param_store()._param_to_name
+    if parameter not in names:
+        names[parameter] = name
+        weakref.finalize(owner, names.pop, parameter, None)

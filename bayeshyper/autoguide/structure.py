@@ -1,0 +1,131 @@
+"""What sites a model has, watched from one call to the next: a guide is of the sites that it was made for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Mapping, Sized
+from typing import Any, NamedTuple
+
+from pyro import poutine
+from pyro.infer.inspect import is_sample_site
+from torch import Tensor
+
+from .admission import has_its_arguments, trace_model
+from .sites import LatentSites
+
+__all__ = ["Structure", "StructureWatch"]
+
+Model = Callable[..., Any]
+
+# Calls of different shapes at which the model is looked at again.
+LOOKS = 32
+
+
+class StructureWatch:
+    """Refuses models that draw other latent sites than when their guide was made.
+
+    A site that was observed and is drawn now, as where a model predicts, is no site of the guide; nor is one
+    that was drawn and is given now.
+
+    Args:
+        model: The guide's model, which starts its latents; it is given at each look again, not kept.
+        args: Of the first call.
+        kwargs: Likewise.
+
+    Raises:
+        ValueError: A model that cannot be guided (`trace_model`).
+    """
+
+    def __init__(self, model: Model, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
+        self._first = Structure.of(trace_model(model, args, kwargs))
+        self._seen = {_shapes(args, kwargs)}
+
+    def look(self, model: Model | None, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
+        """Run the model if arguments of these shapes are new.
+
+        Raises:
+            ValueError: A latent site that is new, is missing, or has another shape.
+        """
+        shapes = _shapes(args, kwargs)
+        if model is None or shapes in self._seen or len(self._seen) > LOOKS:
+            return  # a guide that was stored has no model
+        if has_its_arguments(model, args, kwargs):  # a guide that was fitted needs none
+            self._compare(Structure.of(trace_model(model, args, kwargs)))
+            self._seen.add(shapes)
+
+    def look_aside(
+        self, model: Model, sites: LatentSites, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+    ) -> None:
+        """Run the model a step away from the start, to either side: its sites may depend on their values.
+
+        Raises:
+            ValueError: As in `look`.
+        """
+        for step in () if any(site.is_subsampled for site in sites) else (-1.0, 1.0):
+            values = {name: value[0] for name, value in sites.values(sites.start.unsqueeze(0) + step).items()}
+            try:
+                with poutine.block():
+                    aside = poutine.condition(model, data=values)
+                    trace = poutine.trace(aside).get_trace(*args, **kwargs)
+            except (ValueError, RuntimeError):
+                continue  # values there that a distribution refuses as parameters
+            self._compare(Structure.of(trace))
+
+    def _compare(self, now: Structure) -> None:
+        gone = [name for name in self._first.latents if name not in now.sites]
+        come = [name for name in now.latents if name not in self._first.sites]
+        for name in gone + come:
+            was, it_is = ("drawn", "is not") if name in gone else ("not drawn", "is")
+            raise ValueError(
+                f"The site {name!r} was {was} when the guide was made and {it_is} now, expected the same "
+                "sites on every call. Draw it always and let the model ignore it, or make a guide for each."
+            )
+        for name in self._first.latents.keys() & now.latents.keys():
+            had, has = self._first.latents[name], now.latents[name]
+            if had != has:
+                raise ValueError(
+                    f"The site {name!r} has shape {has} now and had {had} when the guide was made, expected "
+                    "the same on every call. Rows that come in batches need a plate of the size of all rows, "
+                    "pyro.plate(name, size, subsample=rows), and a guide with create_plates=."
+                )
+
+
+class Structure(NamedTuple):
+    """What sites a run of a model had.
+
+    Args:
+        latents: The shape of each latent site's value, with all rows of its plates.
+        sites: The names of all.
+    """
+
+    latents: dict[str, tuple[int, ...]]
+    sites: frozenset[str]
+
+    @classmethod
+    def of(cls, trace: poutine.Trace) -> Structure:
+        """Of a trace of the model."""
+        sites = {name: site for name, site in trace.nodes.items() if is_sample_site(site)}
+        latents = {name: _full_shape(site) for name, site in sites.items() if not site["is_observed"]}
+        return cls(latents, frozenset(sites))
+
+
+def _shapes(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Hashable:
+    """What of a call can change a model's structure: the shapes of its tensors, and its whole numbers."""
+
+    def shape(value: Any) -> Hashable:
+        if isinstance(value, Tensor):
+            return tuple(value.shape)
+        if isinstance(value, (int, str, type(None))):
+            return value
+        length = len(value) if isinstance(value, Sized) else None
+        return type(value).__name__, length
+
+    return tuple(map(shape, args)), tuple((name, shape(kwargs[name])) for name in sorted(kwargs))
+
+
+def _full_shape(site: Mapping[str, Any]) -> tuple[int, ...]:
+    """The shape of a site's value with all rows of its plates."""
+    shape = list(site["value"].shape)
+    for frame in site["cond_indep_stack"]:
+        if frame.vectorized:
+            shape[frame.dim - site["fn"].event_dim] = frame.full_size or frame.size
+    return tuple(shape)

@@ -1,0 +1,104 @@
+"""Discrete sites that are hidden from a guide are summed out of the density that it starts from."""
+
+from __future__ import annotations
+
+import pyro
+import pyro.distributions as dist
+import pytest
+import torch
+from pyro import poutine
+from pyro.infer import config_enumerate
+from pyro.infer.autoguide.initialization import InitMessenger, init_to_feasible
+from torch import Tensor
+
+from bayeshyper.autoguide.joint import LogJoint
+from bayeshyper.autoguide.marginal import enumerated, unblocked
+from bayeshyper.autoguide.sites import LatentSites
+from tests.autoguide import models
+
+Y = torch.tensor([-4.0, -4.5, -3.8, 4.0, 4.2, 3.7])
+
+
+def joint_of(model: object, *args: Tensor) -> tuple[LogJoint, LatentSites]:
+    started = InitMessenger(init_to_feasible)(model)
+    sites = LatentSites(poutine.trace(started).get_trace(*args))
+    return LogJoint(started, sites, args), sites
+
+
+def mixture_by_hand(values: dict[str, Tensor]) -> Tensor:
+    """ln p(θ) + Σᵢ ln Σ_k π_k N(yᵢ; m_k, s), for draws in the first dimension."""
+    weights, scale, locs = values["weights"], values["scale"], values["locs"]
+    parts = dist.Normal(locs.unsqueeze(1), scale[:, None, None]).log_prob(Y[None, :, None])
+    likelihood = torch.logsumexp(weights.log().unsqueeze(1) + parts, -1).sum(-1)
+    prior = dist.Dirichlet(torch.full((2,), 2.0)).log_prob(weights) + dist.LogNormal(0.0, 1.0).log_prob(scale)
+    return likelihood + prior + dist.Normal(0.0, 10.0).log_prob(locs).sum(-1)
+
+
+@pytest.mark.parametrize("hide", [["assignment"], ["assignment", "data"]], ids=str)
+def test_a_mixtures_assignments_are_summed_out(hide: list[str]) -> None:
+    joint, sites = joint_of(poutine.block(models.mixture, hide=hide), Y)
+    flat = torch.randn(7, sites.size, generator=torch.Generator().manual_seed(0))
+    expected = mixture_by_hand(sites.values(flat)) + sites.log_volume(flat)
+    torch.testing.assert_close(joint(flat), expected, rtol=1e-5, atol=1e-4)
+    torch.testing.assert_close(
+        torch.cat([joint(draw[None]) for draw in flat]), expected, rtol=1e-5, atol=1e-4
+    )
+    assert joint.is_fixed(flat[:1])
+
+
+def test_a_chain_of_states_is_summed_out() -> None:
+    """A hidden Markov model of two states, against its transition matrix to the power of the steps."""
+
+    @config_enumerate  # type: ignore[untyped-decorator]
+    def chain(y: Tensor) -> None:
+        stay = pyro.sample("stay", dist.Beta(2.0, 2.0))
+        state: Tensor | int = 0
+        for t in pyro.markov(range(len(y))):
+            moves = torch.stack([stay, 1 - stay], -1)
+            probs = torch.where(torch.as_tensor(state)[..., None] == 0, moves, moves.flip(-1))
+            state = pyro.sample(f"state_{t}", dist.Categorical(probs))
+            pyro.sample(f"y_{t}", dist.Normal(2.0 * state, 1.0), obs=y[t])
+
+    y = torch.tensor([0.1, 1.8, 2.2])
+    joint, sites = joint_of(poutine.block(chain, expose=["stay"]), y)
+    flat = torch.tensor([[-1.0], [0.0], [2.0]])
+    stay = flat.sigmoid()[:, 0]
+    moves = torch.stack([torch.stack([stay, 1 - stay], -1), torch.stack([1 - stay, stay], -1)], -2)
+    forward = torch.tensor([[1.0, 0.0]]).expand(3, 2).unsqueeze(-2)
+    for value in y:
+        forward = forward @ moves * dist.Normal(torch.tensor([0.0, 2.0]), 1.0).log_prob(value).exp()
+    expected = forward.sum((-1, -2)).log() + dist.Beta(2.0, 2.0).log_prob(stay) + sites.log_volume(flat)
+    torch.testing.assert_close(joint(flat), expected, rtol=1e-5, atol=1e-5)
+
+
+def test_what_is_observed_counts_though_it_is_hidden() -> None:
+    exposed = poutine.block(models.conjugate, expose=["z"])
+    y = torch.tensor([0.5, 2.0])
+    flat = torch.tensor([[0.0], [1.0]])
+    blocked, whole = joint_of(exposed, y)[0], joint_of(models.conjugate, y)[0]
+    assert torch.equal(blocked(flat), whole(flat))
+
+
+def test_states_that_are_drawn_at_random_leave_no_density_to_start_from() -> None:
+    def drawn(y: Tensor) -> None:
+        loc = pyro.sample("loc", dist.Normal(0.0, 1.0))
+        with pyro.plate("data", len(y)):
+            shift = pyro.sample("shift", dist.Bernoulli(0.5))
+            pyro.sample("obs", dist.Normal(loc + 3.0 * shift, 1.0), obs=y)
+
+    joint, _ = joint_of(poutine.block(drawn, hide=["shift"]), Y)
+    torch.manual_seed(0)
+    assert not joint.is_fixed(torch.zeros(1, 1))
+    assert not enumerated(poutine.trace(drawn).get_trace(Y))
+
+
+def test_rows_in_subsamples_leave_none_either() -> None:
+    joint, _ = joint_of(lambda y: models.shared_mean(y, 2), Y)
+    assert not joint.is_fixed(torch.zeros(1, 1))
+
+
+def test_other_handlers_stay() -> None:
+    scaled = poutine.scale(poutine.block(models.two_sites, hide=["x"]), 0.5)
+    trace = poutine.trace(unblocked(scaled)).get_trace()
+    assert {name for name, node in trace.nodes.items() if node["type"] == "sample"} == {"x", "y"}
+    assert trace.nodes["x"]["scale"] == 0.5
