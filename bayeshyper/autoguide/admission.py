@@ -15,6 +15,8 @@ from pyro.poutine.messenger import Messenger
 from torch import nn
 from torch.distributions import Distribution, biject_to
 
+from .outside import outside
+
 __all__ = ["check_settings", "has_its_arguments", "trace_model"]
 
 Model = Callable[..., Any]
@@ -49,7 +51,7 @@ def trace_model(model: Model, args: tuple[Any, ...], kwargs: Mapping[str, Any]) 
     _check_arguments(bare, args, kwargs)
     inspector = _Inspector()
     try:
-        with poutine.block():
+        with outside():
             trace: poutine.Trace = poutine.trace(start(inspector(bare))).get_trace(*args, **kwargs)
     except _Refused as refused:
         raise ValueError(str(refused)) from refused.__cause__

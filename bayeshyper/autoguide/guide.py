@@ -20,6 +20,7 @@ from bayeshyper.progress import ProgressBar
 
 from .admission import check_settings
 from .joint import LogJoint
+from .outside import outside
 from .placed import Placed
 from .posterior import CORRELATED, EntropyChoice, LatentPosterior
 from .sites import LatentSite, LatentSites
@@ -110,7 +111,8 @@ class AutoHypernetwork(AutoGuide):
     def _setup_prototype(self, *args: Any, **kwargs: Any) -> None:
         """Run the model, find its latent sites, and make all parameters."""
         self._watch = StructureWatch(self.model, args, kwargs)
-        super()._setup_prototype(*args, **kwargs)  # type: ignore[no-untyped-call]
+        with outside():
+            super()._setup_prototype(*args, **kwargs)  # type: ignore[no-untyped-call]
         sites = LatentSites(cast(poutine.Trace, self.prototype_trace))
         self._watch.look_aside(self.model, sites, args, kwargs)
         with torch.enable_grad():  # the first call may be one that nobody wants gradients of

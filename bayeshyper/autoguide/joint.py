@@ -12,6 +12,7 @@ from pyro.distributions.util import scale_and_mask, sum_rightmost
 from torch import Tensor
 
 from .marginal import enumerated, sum_out, unblocked
+from .outside import outside
 from .sites import LatentSites
 
 __all__ = ["LogJoint"]
@@ -87,7 +88,7 @@ class LogJoint:
         return bool(torch.allclose(together, alone, rtol=ROUNDING.get(flat.dtype, 1e-3), atol=1e-6))
 
     def _one_by_one(self, flat: Tensor) -> Tensor:
-        with poutine.block():
+        with outside():
             if not self._seen:
                 self._look(flat[0])
             densities = [self._density(draw) for draw in flat]
@@ -95,7 +96,7 @@ class LogJoint:
 
     def _at_once(self, flat: Tensor) -> Tensor:
         draws = flat.reshape(len(flat), *[1] * self._nesting, self._sites.size)
-        with poutine.block(), pyro.plate(PARTICLES, len(flat), dim=-1 - self._nesting):
+        with outside(), pyro.plate(PARTICLES, len(flat), dim=-1 - self._nesting):
             return self._density(draws, PARTICLES) + self._sites.log_volume(flat)
 
     def _look(self, draw: Tensor) -> None:

@@ -10,6 +10,7 @@ from pyro.infer.inspect import is_sample_site
 from torch import Tensor
 
 from .admission import has_its_arguments, trace_model
+from .outside import outside
 from .sites import LatentSites
 
 __all__ = ["Structure", "StructureWatch"]
@@ -63,7 +64,7 @@ class StructureWatch:
         for step in () if any(site.is_subsampled for site in sites) else (-1.0, 1.0):
             values = {name: value[0] for name, value in sites.values(sites.start.unsqueeze(0) + step).items()}
             try:
-                with poutine.block():
+                with outside():
                     aside = poutine.condition(model, data=values)
                     trace = poutine.trace(aside).get_trace(*args, **kwargs)
             except (ValueError, RuntimeError):

@@ -247,6 +247,17 @@ def test_a_first_call_under_particles_does_not_make_them_part_of_the_sites(guide
     assert {name: tuple(value.shape) for name, value in guide().items()} == models.EVERY_SHAPE
 
 
+def test_a_first_call_within_an_elbo_finds_the_start_that_one_before_it_finds() -> None:
+    """Particles and enumerated states surround it, take dimensions, and must find them as they left them."""
+    y = torch.tensor([-4.0, -4.5, 4.0, 4.2])
+    elbo = TraceEnum_ELBO(max_plate_nesting=1, num_particles=3, vectorize_particles=True)
+    within, before = (AutoHypernetwork(models.continuous_part()) for _ in range(2))
+    before(y)
+    assert math.isfinite(elbo.loss(models.mixture, within, y))
+    for name, value in before.median().items():
+        torch.testing.assert_close(within.median()[name], value, rtol=0.05, atol=0.05)
+
+
 @both
 @pytest.mark.parametrize(
     "optimizer",
