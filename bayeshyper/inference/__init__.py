@@ -1,6 +1,6 @@
 """How it is learned: the guide, entropy estimators, the SVI loop."""
 
-from .channel import LatentChannel
+from .channels import Channel, LatentChannel, channel_of
 from .density import InformationBounds, information_bounds, log_density
 from .draw import ImplicitDraw
 from .entropies import ENTROPIES, Entropy, EntropyEstimator, linearized_entropy
@@ -24,6 +24,7 @@ __all__ = [
     "ENTROPIES",
     "OBJECTIVES",
     "CalibrationSettings",
+    "Channel",
     "ElboTerms",
     "Entropy",
     "EntropyEstimator",
@@ -41,6 +42,7 @@ __all__ = [
     "SVISettings",
     "StoppingSettings",
     "WarmStartSettings",
+    "channel_of",
     "elbo_terms",
     "fit",
     "information_bounds",

@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from bayeshyper.inference import InformationBounds, LatentChannel, information_bounds
-from bayeshyper.inference.proposal import Proposal
+from bayeshyper.inference import InformationBounds, LatentChannel, channel_of, information_bounds
+from bayeshyper.inference.proposals import Proposal
 from tests.inference.toys import FoldedHypernetwork, random_hypernetwork
 
 
@@ -21,8 +21,8 @@ def standard_error(values: Tensor) -> float:
     return values.std().item() / math.sqrt(len(values))
 
 
-def channel_of(seed: int, noise_dim: int, hidden: tuple[int, ...], gain: float = 2.0) -> LatentChannel:
-    return LatentChannel.of(
+def random_channel(seed: int, noise_dim: int, hidden: tuple[int, ...], gain: float = 2.0) -> LatentChannel:
+    return channel_of(
         random_hypernetwork(12, noise_dim=noise_dim, hidden=hidden, gain=gain, noise=0.4, seed=seed)
     )
 
@@ -31,18 +31,18 @@ def exact_information(channel: LatentChannel, z: Tensor, y: Tensor) -> Tensor:
     """ℓ(z; y) − log ∫ N(z) exp ℓ(z; y) dz for draws of one-dimensional z, by quadrature; its mean is I."""
     axis = torch.linspace(-9.0, 9.0, 6001, dtype=torch.float64).unsqueeze(-1)
     prior = torch.distributions.Normal(0.0, 1.0).log_prob(axis[:, 0]) + math.log(18.0 / 6000)
-    mean = channel.mean(axis)
+    mean = channel.law(axis)
     integral = torch.cat(
         [
             torch.logsumexp(prior + part @ mean.mT - 0.5 * mean.square().sum(-1), dim=-1)
             for part in y.split(256)
         ]
     )
-    return channel.log_weight(channel.mean(z), y) - integral
+    return channel.log_likelihood(channel.law(z), y) - integral
 
 
 def test_affine_information_lies_between_the_bounds() -> None:
-    channel = channel_of(0, noise_dim=3, hidden=())
+    channel = random_channel(0, noise_dim=3, hidden=())
     exact = 0.5 * torch.logdet(torch.eye(3, dtype=torch.float64) + channel.gram).item()
     bounds = information_bounds(channel, draws=800, inner=128)
     torch.testing.assert_close(
@@ -58,7 +58,7 @@ def test_affine_information_lies_between_the_bounds() -> None:
 def test_bounds_are_in_order_and_tighten_with_more_draws(
     noise_dim: int, hidden: tuple[int, ...], seed: int
 ) -> None:
-    channel = channel_of(seed, noise_dim, hidden, gain=0.5)
+    channel = random_channel(seed, noise_dim, hidden, gain=0.5)
     proposal = Proposal(channel, generator(), encoder_steps=100)
     few, some, many = (
         information_bounds(channel, draws=1000, inner=inner, generator=generator(1), proposal=proposal)
@@ -76,7 +76,7 @@ def test_bounds_are_in_order_and_tighten_with_more_draws(
 
 
 def test_nonlinear_information_lies_between_the_bounds() -> None:
-    channel = channel_of(3, noise_dim=1, hidden=(8,))
+    channel = random_channel(3, noise_dim=1, hidden=(8,))
     proposal = Proposal(channel, generator(), encoder_steps=100)
     bounds = information_bounds(channel, draws=2000, inner=8, generator=generator(5), proposal=proposal)
     z, y = channel.joint(2000, generator(5))  # the very draws that the bounds were made from
@@ -92,7 +92,7 @@ def test_nonlinear_information_lies_between_the_bounds() -> None:
 def test_no_information_is_zero_information() -> None:
     for net in (random_hypernetwork(5, noise_dim=0), random_hypernetwork(5, noise_dim=2)):
         torch.nn.init.zeros_(net.head.matrix)
-        bounds = information_bounds(LatentChannel.of(net), draws=7)
+        bounds = information_bounds(channel_of(net), draws=7)
         for values in (bounds.lower, bounds.upper, bounds.linearized):
             assert torch.equal(values, torch.zeros(7, dtype=torch.float64))
 
@@ -104,7 +104,7 @@ def test_scaling_weights_and_noise_together_carries_the_same_information() -> No
         second.unit.mul_(7.0)  # units cancel
         second.mean.add_(3.0)  # so does where it all is
     results = [
-        information_bounds(LatentChannel.of(net), draws=32, inner=16, generator=generator(2))
+        information_bounds(channel_of(net), draws=32, inner=16, generator=generator(2))
         for net in (first, second)
     ]
     assert torch.equal(results[0].lower, results[1].lower)
@@ -131,7 +131,7 @@ class TestPlantedFold:
     """z and −z give the same weights, so a draw tells only |z|: the tangent counts log 2 nats too many."""
 
     draws = 2000
-    channel = LatentChannel.of(FoldedHypernetwork(noise=0.3))
+    channel = channel_of(FoldedHypernetwork(noise=0.3))
 
     def exact(self) -> Tensor:
         return exact_information(self.channel, *self.channel.joint(self.draws, generator(1)))
@@ -155,7 +155,7 @@ class TestPlantedFold:
         # that it draws from, branches of the fold and failed searches included.
         proposal = Proposal(self.channel, generator(), encoder_steps=100)
         z, y = self.channel.joint(6, generator(2))
-        log_integral = self.channel.log_weight(self.channel.mean(z), y) - exact_information(
+        log_integral = self.channel.log_likelihood(self.channel.law(z), y) - exact_information(
             self.channel, z, y
         )
         many = y.repeat_interleave(2000, 0)

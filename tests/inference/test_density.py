@@ -13,8 +13,8 @@ from pyro.infer.autoguide import AutoLowRankMultivariateNormal
 from torch import Tensor
 
 from bayeshyper.hypernets import Hypernetwork
-from bayeshyper.inference import LatentChannel, log_density
-from bayeshyper.inference.proposal import DEGREES_OF_FREEDOM, PRIOR_SHARE
+from bayeshyper.inference import channel_of, log_density
+from bayeshyper.inference.proposals.hills import DEGREES_OF_FREEDOM, PRIOR_SHARE
 from tests.inference.toys import as_low_rank, random_hypernetwork
 
 
@@ -132,12 +132,12 @@ def test_the_density_is_an_integral_over_z_through_the_sufficient_statistic_alon
     net = random_hypernetwork(6, noise_dim=noise_dim, hidden=(8, 4), gain=2.0, seed=noise_dim)
     theta = net.sample(4, generator=torch.Generator().manual_seed(0))
     z, log_cell = grid(noise_dim)
-    channel, sigma = LatentChannel.of(net), net.output_noise.detach()[0]
+    channel, sigma = channel_of(net), net.output_noise.detach()[0]
     offset = (theta - net.mean.detach()) / net.unit
     y = net.head.project(offset.unsqueeze(0), sigma.pow(-2))[0].detach() @ channel.pseudo_inverse
     log_prior = torch.distributions.Normal(0.0, 1.0).log_prob(z).sum(-1)
-    mean = channel.mean(z)
-    integral = torch.stack([torch.logsumexp(log_prior + channel.log_weight(mean, row), 0) for row in y])
+    mean = channel.law(z)
+    integral = torch.stack([torch.logsumexp(log_prior + channel.log_likelihood(mean, row), 0) for row in y])
     outer = -0.5 * (offset / sigma).square().sum(-1) - 3 * math.log(2 * math.pi)
     ours = outer - (net.unit * sigma).log().sum() + integral + log_cell
     # The same grid on both sides, so that only the rounding of the identity is left.

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from bayeshyper.hypernets import HEADS, Hypernetwork, HypernetworkSettings
-from bayeshyper.inference import LatentChannel, information_bounds, linearized_entropy, log_density
+from bayeshyper.inference import channel_of, information_bounds, linearized_entropy, log_density
 from bayeshyper.models import WeightSpec
 
 SPEC = WeightSpec([("conv.weight", (3, 2, 2, 1)), ("conv.bias", (3,)), ("out.weight", (2, 3)), ("gate", ())])
@@ -83,7 +83,7 @@ def test_the_audits_bounds_hold_the_information_by_brute_force(name: str) -> Non
     """I(θ; z) by averaging over a grid of z, with nothing but the definition of the family."""
     net = build(name, hidden=(5,))
     d = net.trunk.noise_dim
-    channel = LatentChannel.of(net)
+    channel = channel_of(net)
     bounds = information_bounds(channel, draws=200, inner=256, generator=torch.Generator().manual_seed(2))
     generator = torch.Generator().manual_seed(3)
     with torch.no_grad():

@@ -52,6 +52,41 @@ def random_hypernetwork(
     return net
 
 
+def varying_hypernetwork(
+    size: int,
+    *,
+    noise_dim: int,
+    hidden: tuple[int, ...] = (8,),
+    variation: float = 1.0,
+    gain: float = 1.0,
+    noise: float = 0.3,
+    members: int = 1,
+    seed: int = 0,
+) -> Hypernetwork:
+    """A float64 posterior whose scales vary with z by factors of about e^±variation, as a funnel's do."""
+    generator = torch.Generator().manual_seed(seed)
+
+    def normal(*shape: int) -> Tensor:
+        return torch.randn(*shape, generator=generator, dtype=torch.float64)
+
+    settings = HypernetworkSettings(
+        noise_dim=noise_dim,
+        hidden=hidden,
+        gain=gain,
+        output_noise=noise,
+        start_share=math.inf,
+        noise="varying",
+    )
+    net = settings.build(normal(members, size), normal(size).mul(0.3).exp()).double()
+    net.reset_parameters(generator)
+    assert net.varying is not None
+    with torch.no_grad():
+        net.log_output_noise.add_(0.3 * normal(members, size))
+        scale = variation / math.sqrt(max(net.trunk.features, 1))
+        net.varying.matrix.copy_(scale * normal(members, size, net.trunk.features))
+    return net
+
+
 def as_low_rank(member: Hypernetwork) -> Distribution:
     """The Gaussian that a hypernetwork with an affine trunk is, as torch knows it."""
     unit, sigma = member.unit, member.output_noise[0].detach()

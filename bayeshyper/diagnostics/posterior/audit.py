@@ -12,7 +12,7 @@ from torch import Tensor
 from bayeshyper.diagnostics.posterior.densities import density_source, draw_density, log_likelihood
 from bayeshyper.diagnostics.posterior.psis import MIN_DRAWS, PSIS, pareto_khat
 from bayeshyper.hypernets import Hypernetwork, WeightDraw
-from bayeshyper.inference import LatentChannel, information_bounds
+from bayeshyper.inference import channel_of, information_bounds
 from bayeshyper.models import BayesianModel, Conditional
 
 __all__ = ["Audit", "audit"]
@@ -153,7 +153,7 @@ def _audit_member(
     """The numbers of one restart, and its log importance weights ``(draws,)``."""
     scale = member.unit.double() * member.output_noise.double()[0]
     noise_entropy = 0.5 * member.size * math.log(2 * math.pi * math.e) + scale.log().sum().item()
-    bounds = information_bounds(LatentChannel.of(member), draws=draws, inner=inner, generator=generator)
+    bounds = information_bounds(channel_of(member), draws=draws, inner=inner, generator=generator)
     draw = member.draw(draws, generator=generator)
     weights = draw.weights[0]
     likelihood = log_likelihood(model, weights, x, y)

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from bayeshyper.hypernets import Hypernetwork, LinearHead, WeightDraw
 
-__all__ = ["NoiseView", "Place", "StatisticView", "WeightView"]
+__all__ = ["NoiseView", "Place", "StatisticView", "WeightView", "score_and_information"]
 
 
 class Place(NamedTuple):
@@ -103,13 +103,25 @@ class WeightView:
         noise = ((self.inputs - net.offsets(features)) / scale).double()
         height = -0.5 * noise.square().sum(-1) - scale.double().log().sum(-1) - 0.5 * z.square().sum(-1)
         slopes = (net.slopes(features, jacobian) / scale.unsqueeze(-1)).double()
-        gradient = (slopes.mT @ noise.unsqueeze(-1)).squeeze(-1) - z
-        curvature = slopes.mT @ slopes
-        if net.varying is not None:
-            widening = net.varying.slopes(features, jacobian).double()
-            gradient = gradient + (widening.mT @ (noise.square() - 1.0).unsqueeze(-1)).squeeze(-1)
-            curvature = curvature + 2.0 * widening.mT @ widening
-        return Place(z, height, gradient, _factor(curvature))
+        varying = net.varying
+        widening = None if varying is None else varying.slopes(features, jacobian).double()
+        score, information = score_and_information(noise, slopes, widening)
+        return Place(z, height, score - z, _factor(information))
+
+
+def score_and_information(noise: Tensor, slopes: Tensor, widening: Tensor | None) -> tuple[Tensor, Tensor]:
+    """∇_z log q(θ | z) ``(…, d)`` of Normal weights, and the Fisher information about z, ``(…, d, d)``.
+
+    Args:
+        noise: ε, ``(…, D)``.
+        slopes: The Jacobian of the means by z in units of σ(z), ``(…, D, d)``.
+        widening: That of log σ(z); None where it does not vary.
+    """
+    score, information = (slopes.mT @ noise.unsqueeze(-1)).squeeze(-1), slopes.mT @ slopes
+    if widening is not None:
+        score = score + (widening.mT @ (noise.square() - 1.0).unsqueeze(-1)).squeeze(-1)
+        information = information + 2.0 * widening.mT @ widening
+    return score, information
 
 
 def _ridge(gram: Tensor, statistic: Tensor) -> Tensor:

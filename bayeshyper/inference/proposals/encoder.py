@@ -7,12 +7,12 @@ import math
 import torch
 from torch import Tensor, nn
 
-from .channel import LatentChannel
+from bayeshyper.inference.channels import Channel
 
 __all__ = ["fit_encoder"]
 
 
-def fit_encoder(channel: LatentChannel, generator: torch.Generator, steps: int) -> nn.Module:
+def fit_encoder(channel: Channel, generator: torch.Generator, steps: int) -> nn.Module:
     """Regress z on y over fresh joint draws: E[z | y] up to the encoder's capacity. No data are needed."""
     z, y = channel.joint(1024, generator)
     center, spread = y.mean(0), y.std(0).clamp_min(1e-12)
