@@ -125,7 +125,7 @@ def find_starts(
 
 
 def starts_around(mean: Tensor, scale: float, count: int, *, seed: int = 0) -> list[StartingGaussian]:
-    """The initial values, and others around them, each with the initial scale.
+    """The initial values, and others around them in opposite pairs, each with the initial scale.
 
     Args:
         mean: The initial values, ``(D,)``.
@@ -134,9 +134,10 @@ def starts_around(mean: Tensor, scale: float, count: int, *, seed: int = 0) -> l
         seed: Of where the others are.
     """
     generator = torch.Generator().manual_seed(seed)
-    offsets = SPREAD * (2.0 * torch.rand(count, len(mean), generator=generator).to(mean) - 1.0)
-    offsets[0] = 0.0
-    return [StartingGaussian(mean.detach() + offset, scale=scale) for offset in offsets]
+    one_side = SPREAD * (2.0 * torch.rand(count // 2, len(mean), generator=generator).to(mean) - 1.0)
+    others = torch.stack([one_side, -one_side], dim=1).flatten(0, 1)[: count - 1]
+    center = mean.detach()
+    return [StartingGaussian(place, scale=scale) for place in (center, *(center + others))]
 
 
 def _apart(

@@ -1,4 +1,4 @@
-"""Matrices in units of an optimiser's step: a learning rate means here what it means for `AutoNormal`."""
+"""Matrices in units of an optimiser's step: a learning rate means here about what it means for `AutoNormal`."""
 
 from __future__ import annotations
 
@@ -7,13 +7,19 @@ from torch.nn.utils import parametrize
 
 __all__ = ["step_per_input"]
 
+# Of k, in the unit that a matrix of k inputs is stored in.
+POWER = 0.75
+
 
 def step_per_input(module: nn.Module) -> None:
-    """Store every matrix of k inputs as k times itself.
+    """Store every matrix of k inputs as k^¾ times itself.
 
     Optimisers such as Adam move each stored number by about the learning rate η. With a matrix of k inputs,
-    what comes out of it would move by η k E|φ|, where AutoNormal's latents move by η. What is stored k-fold
-    moves it by η E|φ|, whatever the width of the layer (Yang & Hu 2021, arXiv 2011.14522).
+    what comes out of it would move by η k E|φ| where all steps agree, and by η √k where they are noise, while
+    AutoNormal's latents move by η. What is stored k-fold moves it by η where they agree (Yang & Hu 2021, arXiv
+    2011.14522), what is stored √k-fold where they are noise. Between the two lies what was measured best: √k
+    drifts off with one particle at a rate of 0.05, and k takes several times the steps to bend as far as a
+    funnel is bent.
 
     Args:
         module: Its parameters of three dimensions or more, ``(M, outputs, inputs)``, are changed in place; no
@@ -23,24 +29,24 @@ def step_per_input(module: nn.Module) -> None:
         >>> import torch
         >>> layer = nn.ParameterDict({"matrix": nn.Parameter(torch.ones(1, 3, 4))})
         >>> step_per_input(layer)
-        >>> layer["matrix"].unique(), [p.unique().item() for p in layer.parameters()]
-        (tensor([1.], grad_fn=<Unique2Backward0>), [4.0])
+        >>> layer["matrix"].unique().item(), [round(p.max().item(), 4) for p in layer.parameters()]
+        (1.0, [2.8284])
     """
     for owner in list(module.modules()):
         for name, parameter in list(owner.named_parameters(recurse=False)):
             if parameter.dim() >= 3 and parameter.shape[-1] > 1:
-                parametrize.register_parametrization(owner, name, _PerInput(parameter.shape[-1]))
+                parametrize.register_parametrization(owner, name, _PerStep(parameter.shape[-1] ** POWER))
 
 
-class _PerInput(nn.Module):
-    """W = W̃ / k."""
+class _PerStep(nn.Module):
+    """W = W̃ / unit."""
 
-    def __init__(self, inputs: int) -> None:
+    def __init__(self, unit: float) -> None:
         super().__init__()
-        self.inputs = inputs
+        self.unit = unit
 
     def forward(self, stored: Tensor) -> Tensor:
-        return stored / self.inputs
+        return stored / self.unit
 
     def right_inverse(self, matrix: Tensor) -> Tensor:
-        return matrix * self.inputs
+        return matrix * self.unit
