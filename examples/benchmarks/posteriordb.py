@@ -34,8 +34,8 @@ from torch import Tensor
 from bayeshyper import AutoHypernetwork
 from bayeshyper.diagnostics import pareto_khat
 
-STEPS, PARTICLES = 2000, 8
-RATES = (0.01, 0.05)
+STEPS, PARTICLES = 1000, 8
+RATES = (0.02, 0.1)
 DECAY, CLIP = 0.01, 10.0
 # Draws that distances and ELBOs are measured with; a classifier learns from fewer.
 DRAWS, C2ST_DRAWS = 10_000, 2000

@@ -34,7 +34,7 @@ def test_adams_first_step_moves_an_output_by_little_more_than_its_rate(inputs: i
     optimizer = torch.optim.Adam(layer.parameters(), lr=0.01)
     layer(x).sum().backward()
     optimizer.step()
-    # All inputs agree: k of them move it by η k / k^¾, and the bias by η. Adam's first step is η g/(|g| + 1e-8).
+    # All k inputs agree and move it by η k / k^¾, the bias by η: Adam's first step is η g/(|g| + 1e-8).
     moved = torch.full_like(before, 0.01 * (inputs**0.25 + 1.0))
     torch.testing.assert_close(before - layer(x), moved, rtol=1e-5, atol=0)
 
