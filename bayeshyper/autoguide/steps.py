@@ -18,8 +18,8 @@ def step_per_input(module: nn.Module) -> None:
     what comes out of it would move by η k E|φ| where all steps agree, and by η √k where they are noise, while
     AutoNormal's latents move by η. What is stored k-fold moves it by η where they agree (Yang & Hu 2021,
     arXiv 2011.14522), what is stored √k-fold where they are noise. Between the two lies what was measured
-    best: √k drifts off with one particle at a rate of 0.05, and k takes several times the steps to bend as far
-    as a funnel is bent.
+    best: √k drifts off with one particle at a rate of 0.05, and k takes several times the steps to bend as
+    far as a funnel is bent.
 
     Args:
         module: Its parameters of three dimensions or more, ``(M, outputs, inputs)``, are changed in place; no
