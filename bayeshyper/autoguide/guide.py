@@ -30,8 +30,8 @@ from .structure import StructureWatch
 __all__ = ["AutoHypernetwork"]
 
 NOISE_DIM = 4
-# Draws that median and quantiles are of; the same every time.
-QUANTILE_DRAWS = 10_000
+# Draws that median and quantiles are of, the same every time; of many latents fewer, for memory's sake.
+QUANTILE_DRAWS, QUANTILE_NUMBERS = 10_000, 2**25
 
 
 class AutoHypernetwork(AutoGuide):
@@ -188,7 +188,8 @@ class AutoHypernetwork(AutoGuide):
     def quantiles(self, quantiles: Sequence[float] | Tensor, *args: Any, **kwargs: Any) -> dict[str, Tensor]:
         """Quantiles of each number of each site, ``(Q, *shape)``: of 10 000 draws, the same every time."""
         generator = torch.Generator(device=self.posterior.frame.location.device).manual_seed(0)
-        draws = self.sample_posterior(QUANTILE_DRAWS, generator=generator)
+        n = max(1000, min(QUANTILE_DRAWS, QUANTILE_NUMBERS // self._seen.size))
+        draws = self.sample_posterior(n, generator=generator)
         return {name: _quantiles(values, quantiles) for name, values in draws.items()}
 
     def to_arviz(
