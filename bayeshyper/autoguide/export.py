@@ -21,7 +21,7 @@ from bayeshyper.version import __version__
 from .columns import Columns
 
 if TYPE_CHECKING:
-    from .guide import AutoHypernetwork
+    from .fitted import FittedGuide
 
 __all__ = ["GROUPS", "to_arviz"]
 
@@ -37,7 +37,7 @@ Values = Mapping[str, Tensor]
 
 
 def to_arviz(
-    guide: AutoHypernetwork,
+    guide: FittedGuide,
     args: tuple[Any, ...],
     kwargs: dict[str, Any],
     *,
@@ -46,13 +46,13 @@ def to_arviz(
     coords: Mapping[str, ArrayLike],
     seed: int,
 ) -> Any:
-    """See `AutoHypernetwork.to_arviz`."""
+    """See `FittedGuide.to_arviz`."""
     for group in groups:
         if group not in GROUPS:
             raise ValueError(f"Got the group {group!r}, expected some of {', '.join(GROUPS)}.")
     columns = Columns()
     with poutine.block(), torch.no_grad(), seeded(seed):
-        values = _posterior(guide, draws)
+        values = _posterior(guide, draws, args, kwargs)
         for site in guide._seen:
             for value in values[site.name]:
                 columns.add("posterior", site.name, value, site.batch_dim, site.frames)
@@ -68,12 +68,14 @@ def to_arviz(
     return from_groups(columns.groups(), columns.coords(coords), columns.dims, attrs)
 
 
-def _posterior(guide: AutoHypernetwork, draws: int | Values) -> Values:
+def _posterior(
+    guide: FittedGuide, draws: int | Values, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> Values:
     """Draws of each site, or those at hand, of which only sites of the guide are taken."""
     if isinstance(draws, int):
         if draws < 1:
             raise ValueError(f"Got draws = {draws}, expected 1 or more.")
-        return guide.sample_posterior(draws)
+        return guide.sample_posterior(draws, *args, **kwargs)
     sites = guide._seen
     sites.flatten(draws)  # says what is missing, or of another shape
     return {name: draws[name] for name in sites.names}

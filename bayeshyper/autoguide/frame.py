@@ -37,6 +37,12 @@ class Frame(nn.Module):
         self.register_buffer("factor", torch.stack([_factor(start) for start in starts]))
         self.shear = nn.Parameter(torch.zeros_like(self.factor))
 
+    @torch.no_grad()
+    def move(self, shift: Tensor, log_scale: Tensor) -> None:
+        """Move u by ``(M, D)``, and widen it around m by the exponentials of ``(M, D)``."""
+        self.location += shift
+        self.factor *= log_scale.exp().unsqueeze(-1)
+
     @property
     def log_volume(self) -> Tensor:
         """log |∂u/∂w| of each member, ``(M,)``."""
@@ -58,7 +64,7 @@ class Frame(nn.Module):
 
 
 class Shift(nn.Module):
-    """u = m + w: the frame where D² numbers are too many.
+    """u = m + s ∘ w: the frame where D² numbers are too many; s is 1 until the frame is widened.
 
     Args:
         starts: Where each member starts: m.
@@ -69,23 +75,31 @@ class Shift(nn.Module):
     """
 
     location: Tensor
+    scale: Tensor
 
     def __init__(self, starts: Sequence[StartingGaussian]) -> None:
         super().__init__()
         self.register_buffer("location", torch.stack([start.mean for start in starts]))
+        self.register_buffer("scale", torch.ones_like(self.location))
+
+    @torch.no_grad()
+    def move(self, shift: Tensor, log_scale: Tensor) -> None:
+        """Move u by ``(M, D)``, and widen it around m by the exponentials of ``(M, D)``."""
+        self.location += shift
+        self.scale *= log_scale.exp()
 
     @property
     def log_volume(self) -> Tensor:
-        """0 for each member, ``(M,)``."""
-        return torch.zeros_like(self.location[:, 0])
+        """log |∂u/∂w| of each member, ``(M,)``."""
+        return self.scale.log().sum(-1)
 
     def forward(self, coordinates: Tensor) -> Tensor:
         """w to u, ``(M, R, D)``."""
-        return self.location.unsqueeze(1) + coordinates
+        return torch.addcmul(self.location.unsqueeze(1), self.scale.unsqueeze(1), coordinates)
 
     def inverse(self, latents: Tensor) -> Tensor:
         """u ``(S, D)`` to the w of each member, ``(M, S, D)``."""
-        return latents - self.location.unsqueeze(1)
+        return (latents - self.location.unsqueeze(1)) / self.scale.unsqueeze(1)
 
 
 def _factor(start: StartingGaussian) -> Tensor:

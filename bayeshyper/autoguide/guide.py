@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, cast
 
 import pyro
 import torch
-from numpy.typing import ArrayLike
 from pyro import poutine
-from pyro.infer.autoguide import AutoGuide
 from pyro.infer.autoguide.initialization import InitMessenger, init_to_feasible
 from torch import Tensor
 
@@ -19,22 +16,24 @@ from bayeshyper.inference.guide import announce_parameters
 from bayeshyper.progress import ProgressBar
 
 from .admission import check_settings
+from .conditional import ConditionalPosterior, GivenContexts
+from .context import Context
+from .fitted import FittedGuide
 from .joint import LogJoint
 from .outside import outside
-from .placed import Placed
+from .placed import place
 from .posterior import CORRELATED, EntropyChoice, LatentPosterior
-from .sites import LatentSite, LatentSites
+from .rows import in_plate, present_frame
+from .sites import LatentSites
 from .start import StartingGaussian, find_starts, starts_around
 from .structure import StructureWatch
 
 __all__ = ["AutoHypernetwork"]
 
 NOISE_DIM = 4
-# Draws that median and quantiles are of, the same every time; of many latents fewer, for memory's sake.
-QUANTILE_DRAWS, QUANTILE_NUMBERS = 10_000, 2**25
 
 
-class AutoHypernetwork(AutoGuide):
+class AutoHypernetwork(FittedGuide):
     """The implicit posterior of any Pyro model with continuous latents, drop-in for `AutoNormal`.
 
     Every latent site is mapped to the reals by ``biject_to`` of its support, whose Jacobian is part of the
@@ -60,6 +59,9 @@ class AutoHypernetwork(AutoGuide):
         example_args: Arguments of the model, to make all parameters at once.
         example_kwargs: Keyword arguments likewise.
         create_plates: As in `AutoNormal`: makes the plates, for subsampling.
+        context: From the model's arguments to features c of about unit scale, which the posterior is
+            conditioned on: ``(C,)`` of the data set, ``(B, C)`` of each row of a plate that all latents stand
+            in, and that have then one posterior for each row. An ``nn.Module``'s parameters are the guide's.
 
     Attributes:
         sites: The latent sites, once the model has been seen.
@@ -97,9 +99,12 @@ class AutoHypernetwork(AutoGuide):
         example_args: Iterable[Any] | None = None,
         example_kwargs: Mapping[str, Any] | None = None,
         create_plates: Callable[..., Any] | None = None,
+        context: Callable[..., Tensor] | None = None,
     ) -> None:
         check_settings(noise_dim, hidden, members, init_scale)
         super().__init__(InitMessenger(init_loc_fn)(model), create_plates=create_plates)  # type: ignore[no-untyped-call]
+        # Past PyroModule, which would register every parameter in the global store when it is looked at.
+        self._modules["context_"] = None if context is None else Context(context)
         self.sites: LatentSites | None = None
         self._settings = {"noise_dim": noise_dim, "hidden": tuple(hidden), "entropy": entropy}
         self._members, self._init_scale, self._search = members, init_scale, search
@@ -113,13 +118,18 @@ class AutoHypernetwork(AutoGuide):
         self._watch = StructureWatch(self.model, args, kwargs)
         with outside():
             super()._setup_prototype(*args, **kwargs)  # type: ignore[no-untyped-call]
-        sites = LatentSites(cast(poutine.Trace, self.prototype_trace))
+        trace = cast(poutine.Trace, self.prototype_trace)
+        sites = LatentSites(trace)
         self._watch.look_aside(self.model, sites, args, kwargs)
+        features = 0
+        if self.context is not None:
+            sites, features = self.context.see(trace, args, kwargs)
         with torch.enable_grad():  # the first call may be one that nobody wants gradients of
-            starts = self._starts(sites, args, kwargs)
-            posterior = LatentPosterior(starts, **self._sizes(sites.size))
-        # Past PyroModule, which would register every parameter in the global store when it is looked at.
-        self._modules["posterior_"] = posterior
+            starts, sizes = self._starts(sites, args, kwargs), self._sizes(sites.size)
+            if features:
+                self._modules["posterior_"] = ConditionalPosterior(starts, features, **sizes)
+            else:
+                self._modules["posterior_"] = LatentPosterior(starts, **sizes)
         self.sites = sites
 
     def _sizes(self, size: int) -> dict[str, Any]:
@@ -129,7 +139,8 @@ class AutoHypernetwork(AutoGuide):
     def _starts(self, sites: LatentSites, args: Any, kwargs: Any) -> list[StartingGaussian]:
         """One for each member; where nothing is searched for, at or around the initial values."""
         log_joint = LogJoint(self.model, sites, args, kwargs)
-        if not (self._search and sites.size <= CORRELATED and log_joint.is_fixed(sites.start.unsqueeze(0))):
+        searched = self._search and self.context is None and sites.size <= CORRELATED
+        if not (searched and log_joint.is_fixed(sites.start.unsqueeze(0))):
             return starts_around(sites.start, self._init_scale, self._members)
         with ProgressBar(label="Looking for a start", objective="") as bar:
             return find_starts(
@@ -141,19 +152,21 @@ class AutoHypernetwork(AutoGuide):
             )
 
     @property
-    def posterior(self) -> LatentPosterior:
-        """What the flat latents are drawn from.
+    def context(self) -> Context | None:
+        """What the posterior is conditioned on; None for nothing."""
+        return cast(Context | None, self._modules["context_"])
 
-        Raises:
-            RuntimeError: The model has not been seen yet.
-        """
+    def _given(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> LatentPosterior | GivenContexts:
         posterior = self._modules.get("posterior_")
-        if not isinstance(posterior, LatentPosterior):
+        if posterior is None:
             raise RuntimeError(
                 "Got a guide that has not seen its model yet, so it has no parameters; call it once with the "
                 "model's arguments, or give them as example_args when you make it."
             )
-        return posterior
+        if self.context is None:
+            return cast(LatentPosterior, posterior)
+        conditional = cast(ConditionalPosterior, posterior)
+        return conditional.given(self.context.read(args, kwargs, conditional.matrix))
 
     # -- draws as Pyro sees them ------------------------------------------------------------------------
 
@@ -162,112 +175,32 @@ class AutoHypernetwork(AutoGuide):
         if self.sites is None:
             self._setup_prototype(*args, **kwargs)
         elif torch.is_grad_enabled() and poutine.get_mask() is not False:
-            self._watch.look(self.model, args, kwargs)  # not where a fitted guide predicts, on other rows
-        plates = self._create_plates(*args, **kwargs)  # type: ignore[no-untyped-call]
-        announce_parameters(self._pyro_name, self.posterior)
-        draw = self.posterior.distribution()
-        flat = pyro.sample(f"_{self._pyro_name}_latent", draw, infer={"is_auxiliary": True})
-        return {site.name: _place(site, flat, plates) for site in self.sites or ()}
+            # Not where a fitted guide predicts, on other rows.
+            self._watch.look(self.model, args, kwargs, self._seen)
+        plates = self._create_plates(*args, **kwargs)
+        announce_parameters(self._pyro_name, self)
+        given, rows = self._given(args, kwargs), self._seen.rows
+        with in_plate(given, rows and self._prototype_frames[rows.name], plates) as draw:
+            flat = pyro.sample(f"_{self._pyro_name}_latent", draw, infer={"is_auxiliary": True})
+        return {site.name: place(site, flat, plates, rows) for site in self._seen}
 
-    # -- what is asked of a fitted guide ----------------------------------------------------------------
-
-    def sample_posterior(self, n: int, *, generator: torch.Generator | None = None) -> dict[str, Tensor]:
-        """Draw every site n times: ``(n, *shape)``, at full size where a plate is subsampled.
-
-        Args:
-            n: How many joint draws.
-            generator: Where the noise comes from; None is torch's global generator.
-        """
-        with torch.no_grad():
-            return self._seen.values(self.posterior.sample(n, generator))
-
-    def median(self, *args: Any, **kwargs: Any) -> dict[str, Tensor]:
-        """Median of each number of each site, ``(*shape,)``: of 10 000 draws, the same every time."""
-        return {name: values[0] for name, values in self.quantiles([0.5]).items()}
-
-    def quantiles(self, quantiles: Sequence[float] | Tensor, *args: Any, **kwargs: Any) -> dict[str, Tensor]:
-        """Quantiles of each number of each site, ``(Q, *shape)``: of 10 000 draws, the same every time."""
-        generator = torch.Generator(device=self.posterior.frame.location.device).manual_seed(0)
-        n = max(1000, min(QUANTILE_DRAWS, QUANTILE_NUMBERS // self._seen.size))
-        draws = self.sample_posterior(n, generator=generator)
-        return {name: _quantiles(values, quantiles) for name, values in draws.items()}
-
-    def to_arviz(
-        self,
-        *args: Any,
-        draws: int | Mapping[str, Tensor] = 1000,
-        groups: Collection[str] = ("posterior", "posterior_predictive", "log_likelihood", "observed_data"),
-        coords: Mapping[str, ArrayLike] | None = None,
-        seed: int = 0,
-        **kwargs: Any,
-    ) -> Any:
-        """What was found, as ArviZ takes it; plates are the names of dimensions.
-
-        The model is run at each draw, with the given arguments: for the log likelihood of each observed
-        value (0 where it is masked), for replications of it, and for `pyro.deterministic` sites, which are
-        in the posterior too. With ``groups=["posterior"]`` it is not run, and needs no arguments.
-
-        Args:
-            *args: The model's, for all rows.
-            draws: How many joint draws; or draws at hand, ``(S, *shape)`` of each site.
-            groups: Of ``posterior``, ``posterior_predictive``, ``log_likelihood``, ``observed_data``,
-                ``prior`` and ``prior_predictive``.
-            coords: Labels along a plate, or along another dimension by the name that ArviZ gives it.
-            seed: Of all that is drawn; the global generator is left as it was.
-            **kwargs: The model's.
-
-        Returns:
-            ``arviz.InferenceData`` with ArviZ below 1.0, ``xarray.DataTree`` from 1.0 on.
-
-        Raises:
-            ValueError: An unknown group or dimension; a plate that is subsampled; a likelihood that is
-                random at given latents, as the model draws sites that are hidden from the guide.
-        """
-        from .export import to_arviz  # ArviZ takes seconds to import
-
-        return to_arviz(self, args, kwargs, draws=draws, groups=groups, coords=coords or {}, seed=seed)
-
-    def get_posterior(self, *args: Any, **kwargs: Any) -> Any:
-        """An implicit posterior is no distribution object.
-
-        Raises:
-            NotImplementedError: Always, with advice.
-        """
-        raise NotImplementedError(
-            "AutoHypernetwork's posterior is implicit: there is no distribution object with a closed-form "
-            "density. Draw with guide.sample_posterior(n), ask for densities with guide.log_density(values), "
-            "and for guide.median() or guide.quantiles(...) of any site."
-        )
+    def _create_plates(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        rows = self._seen.rows
+        if rows is not None and self.model is not None:  # of as many rows as this call's arguments have
+            self._prototype_frames[rows.name] = present_frame(self.model, self._seen, args, kwargs)
+        plates: dict[str, Any] = super()._create_plates(*args, **kwargs)  # type: ignore[no-untyped-call]
+        return plates
 
     @property
     def _seen(self) -> LatentSites:
         if self.sites is None:
-            _ = self.posterior  # says what to do
+            self._given((), {})  # says what to do
         assert self.sites is not None
         return self.sites
 
     def __getstate__(self) -> dict[str, Any]:
         """All but the model, which need not pickle; `AutoGuide` would take it from the living guide, too."""
         return {**self.__dict__, "_model": (None,), "master": None}
-
-
-def _place(site: LatentSite, flat: Tensor, plates: Mapping[str, Any]) -> Tensor:
-    """Sample one site of flat latents ``(…, D)``, in its plates; of those subsampled, the present rows."""
-    unconstrained = site.unconstrained(flat)
-    with ExitStack() as stack:
-        for frame in site.frames:
-            rows = stack.enter_context(plates[frame.name])
-            unconstrained = unconstrained.index_select(frame.dim - site.event_dim, rows)
-        value, log_volume = site.constrain(unconstrained)
-        placed: Tensor = pyro.sample(site.name, Placed(value, -log_volume, site.value_event_dim))
-    return placed
-
-
-def _quantiles(values: Tensor, quantiles: Sequence[float] | Tensor) -> Tensor:
-    levels = torch.as_tensor(quantiles, dtype=values.dtype, device=values.device)
-    flat = values.reshape(len(values), -1)
-    found = torch.stack([torch.quantile(column, levels) for column in flat.unbind(-1)], dim=-1)
-    return found.reshape(*levels.shape, *values.shape[1:])
 
 
 def _takes_nothing(model: Callable[..., Any]) -> bool:

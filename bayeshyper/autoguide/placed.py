@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from contextlib import ExitStack
+from typing import Any
+
+import pyro
 import pyro.poutine as poutine
 import torch
 from pyro.distributions import TorchDistribution
 from torch import Tensor
 from torch.distributions import constraints
 
-__all__ = ["Placed"]
+from .sites import LatentSite
+
+__all__ = ["Placed", "place"]
 
 Shape = torch.Size | list[int] | tuple[int, ...]
 
@@ -50,3 +57,23 @@ class Placed(TorchDistribution):
     def log_prob(self, value: Tensor) -> Tensor:
         """Its part of the log density, ``(*batch_shape,)``; 0 where a mask says that nobody asks."""
         return torch.zeros_like(self._log_density) if poutine.get_mask() is False else self._log_density
+
+
+def place(site: LatentSite, flat: Tensor, plates: Mapping[str, Any], rows: Any = None) -> Tensor:
+    """Sample one site of flat latents ``(…, D)``, in its plates; of those subsampled, the present rows.
+
+    Args:
+        site: Which.
+        flat: The latents.
+        plates: Pyro's, by name.
+        rows: The plate whose present rows alone the latents are of, as Pyro's frame; None for none.
+    """
+    unconstrained = site.unconstrained(flat)
+    with ExitStack() as stack:
+        for frame in site.frames:
+            index = stack.enter_context(plates[frame.name])
+            if rows is None or frame.name != rows.name:
+                unconstrained = unconstrained.index_select(frame.dim - site.event_dim, index)
+        value, log_volume = site.constrain(unconstrained)
+        placed: Tensor = pyro.sample(site.name, Placed(value, -log_volume, site.value_event_dim))
+    return placed

@@ -9,9 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from bayeshyper.hypernets import Hypernetwork, HypernetworkSettings, WeightDraw
+from bayeshyper.hypernets import Hypernetwork, HypernetworkSettings, Trunk, WeightDraw
 from bayeshyper.inference import ImplicitDraw
 from bayeshyper.inference.entropies import ENTROPIES, Entropy, EntropyEstimator
+from bayeshyper.inference.entropies.recognition import Recognition
 
 from .frame import Frame, Shift
 from .start import StartingGaussian
@@ -43,6 +44,7 @@ class LatentPosterior(nn.Module):
         noise_dim: d.
         hidden: Units of the trunk's tanh layers.
         entropy: How draws are scored.
+        context: How many features of data the trunk sees beside the noise (`ConditionalPosterior`).
 
     Attributes:
         hypernetwork: Makes w.
@@ -57,13 +59,19 @@ class LatentPosterior(nn.Module):
         noise_dim: int,
         hidden: Sequence[int],
         entropy: EntropyChoice,
+        context: int = 0,
     ) -> None:
         super().__init__()
-        self._made_with = {"noise_dim": noise_dim, "hidden": tuple(hidden), "entropy": entropy}
+        self._made_with = {
+            "noise_dim": noise_dim,
+            "hidden": tuple(hidden),
+            "entropy": entropy,
+            "context": context,
+        }
         like = starts[0].mean
         settings = HypernetworkSettings(noise_dim=noise_dim, hidden=tuple(hidden), noise="varying")
         zero = like.new_zeros(len(starts), len(like))
-        self.hypernetwork = Hypernetwork(zero, torch.ones_like(like), settings)
+        self.hypernetwork = Hypernetwork(zero, torch.ones_like(like), settings, context=context)
         self._start_at([start.scale for start in starts])
         self.frame: Frame | Shift = Frame(starts) if len(like) <= CORRELATED else Shift(starts)
         self.entropy = _entropy(entropy, self.hypernetwork)
@@ -73,6 +81,15 @@ class LatentPosterior(nn.Module):
         """Made again and given its state: torch pickles no module with matrices in other units."""
         starts = [StartingGaussian(mean) for mean in self.frame.location]
         return _made_again, (starts, self._made_with, self.state_dict(), self.training)
+
+    @torch.no_grad()
+    def fix_context(self, context: Tensor, shift: Tensor, log_scale: Tensor) -> None:
+        """Become the posterior at one context: ``(M, 1, C)``, and what it does to the frame, ``(M, D)``."""
+        for part in self.modules():
+            if isinstance(part, Trunk | Recognition):
+                part.fix_context(context)
+        self.frame.move(shift, log_scale)
+        self._made_with["context"] = 0
 
     @property
     def size(self) -> int:
@@ -86,7 +103,7 @@ class LatentPosterior(nn.Module):
 
     def distribution(self) -> ImplicitDraw:
         """A Pyro distribution of u, which knows the log density of its own draw."""
-        return ImplicitDraw(self.hypernetwork, self._surprise, local=False, frame=self.frame)
+        return ImplicitDraw(self.hypernetwork, self.surprise, local=False, frame=self.frame)
 
     @torch.no_grad()
     def sample(self, n: int, generator: torch.Generator | None = None) -> Tensor:
@@ -94,7 +111,7 @@ class LatentPosterior(nn.Module):
         draw = ImplicitDraw(self.hypernetwork, _unscored, generator=generator, local=False, frame=self.frame)
         return draw.rsample((n,))
 
-    def _surprise(self, hypernetwork: Hypernetwork, draw: WeightDraw) -> Tensor:
+    def surprise(self, hypernetwork: Hypernetwork, draw: WeightDraw) -> Tensor:
         """−log q(w) at each draw, where the estimator knows it; else its estimate of the entropy."""
         if isinstance(self.entropy, Entropy) and self.entropy.pointwise:
             return -self.entropy.log_density(hypernetwork, draw).to(draw.weights.dtype)
@@ -122,7 +139,8 @@ class LatentPosterior(nn.Module):
 def _made_again(
     starts: Sequence[StartingGaussian], settings: dict[str, Any], state: dict[str, Any], training: bool
 ) -> LatentPosterior:
-    posterior = LatentPosterior(starts, **settings)
+    with torch.random.fork_rng(devices=[]):  # a copy moves nobody's random state
+        posterior = LatentPosterior(starts, **settings)
     posterior.load_state_dict(state)
     return posterior.train(training)
 

@@ -61,11 +61,19 @@ class LatentSite:
     def unconstrained(self, flat: Tensor) -> Tensor:
         """Its part of ``(…, D)``; leading dimensions are of plates outside of the model, such as particles.
 
-        Those are of size 1 wherever the model has plates of its own, and give way to them.
+        Those are of size 1 wherever the model has plates of its own, and give way to them; but for the plate
+        whose rows have D numbers each, where the site's own shape has the 1.
         """
-        batch = torch.broadcast_shapes(self.shape[: self.batch_dim], flat.shape[:-1])
-        part = flat[..., self.start : self.start + self.size]
-        return part.reshape(batch + self.shape[self.batch_dim :])
+        plates, events = self.shape[: self.batch_dim], self.shape[self.batch_dim :]
+        lead = (1,) * (self.batch_dim + 1 - flat.dim()) + flat.shape[:-1]
+        outer = len(lead) - self.batch_dim
+        part = flat[..., self.start : self.start + self.size].reshape(lead + self.shape)
+        # Each of the last leading dimensions, and the site's own that it gives way to, side by side.
+        pairs = [(outer + at, len(lead) + at) for at in range(self.batch_dim)]
+        order = [*range(outer), *(dim for pair in pairs for dim in pair)]
+        order += range(len(order), part.dim())
+        batch = torch.broadcast_shapes(plates, lead)
+        return part.permute(order).reshape(batch + events)
 
     def constrain(self, unconstrained: Tensor) -> tuple[Tensor, Tensor]:
         """The value on the site's support, and log |∂ value/∂ unconstrained| for each place in its plates."""
@@ -85,10 +93,12 @@ class LatentSites:
     Args:
         trace: A trace of the model, whose values say where inference starts. What is hidden from it by
             ``poutine.block`` is no site of ours.
+        rows: The name of a plate around all sites, where the D numbers are those of one of its rows.
 
     Attributes:
         size: D.
-        start: The trace's values, unconstrained, ``(D,)``.
+        start: The trace's values, unconstrained, ``(D,)``; of rows their mean.
+        rows: The plate of that name, as Pyro's frame; None for none.
 
     Example:
         >>> import pyro, pyro.distributions as dist
@@ -103,15 +113,17 @@ class LatentSites:
         torch.Size([10, 3])
     """
 
-    def __init__(self, trace: poutine.Trace) -> None:
+    def __init__(self, trace: poutine.Trace, *, rows: str | None = None) -> None:
         self._sites: list[LatentSite] = []
+        self.rows: Any = None
         parts: list[Tensor] = []
         start = 0
         for name, node in trace.iter_stochastic_nodes():
             if site_is_subsample(node):
                 continue
-            site, value = _site_of(name, node, start)
+            site, value = _site_of(name, node, start, rows)
             self._sites.append(site)
+            self.rows = next((frame for frame in site.frames if frame.name == rows), None)
             parts.append(value.reshape(-1))
             start += site.size
         self.size = start
@@ -129,7 +141,7 @@ class LatentSites:
         return tuple(site.name for site in self._sites)
 
     def values(self, flat: Tensor) -> dict[str, Tensor]:
-        """The sites' values at full size, ``(S, *shape)`` each, for draws ``(S, D)``."""
+        """The sites' values at full size, ``(S, *shape)`` each, for ``(S, D)``; of rows for ``(S, B, D)``."""
         return {name: value for name, (value, _) in self._constrained(flat).items()}
 
     def log_volume(self, flat: Tensor) -> Tensor:
@@ -138,7 +150,7 @@ class LatentSites:
         return torch.stack([volume.reshape(len(flat), -1).sum(-1) for volume in volumes]).sum(0)
 
     def flatten(self, values: Mapping[str, Tensor]) -> Tensor:
-        """The inverse of `values`: ``(S, D)``.
+        """The inverse of `values`: ``(S, D)``; of rows ``(S, B, D)``.
 
         Raises:
             ValueError: A site without a value, or with one of another shape.
@@ -149,34 +161,42 @@ class LatentSites:
         parts = []
         for site in self._sites:
             unconstrained = site.unconstrain(values[site.name])
-            if unconstrained.shape[1:] != site.shape:
+            shape, lead = list(unconstrained.shape[1:]), 1
+            if self.rows is not None and len(shape) == len(site.shape):
+                dim, lead = self.rows.dim - site.event_dim, 2
+                unconstrained, shape[dim] = unconstrained.movedim(dim, 1), 1
+            if tuple(shape) != site.shape:
                 raise ValueError(
                     f"Got shape {tuple(values[site.name].shape)} for the site {site.name!r}, expected draws "
                     f"in the first dimension, and unconstrained shape {site.shape} beyond it."
                 )
-            parts.append(unconstrained.reshape(len(unconstrained), -1))
+            parts.append(unconstrained.reshape(*unconstrained.shape[:lead], -1))
         return torch.cat(parts, dim=-1)
 
     def _constrained(self, flat: Tensor) -> dict[str, tuple[Tensor, Tensor]]:
         found = {}
         for site in self._sites:
-            part = flat[:, site.start : site.start + site.size]
-            found[site.name] = site.constrain(part.reshape(len(flat), *site.shape))
+            plates = [1] * site.batch_dim
+            if self.rows is not None:
+                plates[self.rows.dim] = flat.shape[1]
+            draws = flat.reshape(len(flat), *plates, self.size)
+            found[site.name] = site.constrain(site.unconstrained(draws))
         return found
 
 
-def _site_of(name: str, node: Mapping[str, Any], start: int) -> tuple[LatentSite, Tensor]:
-    """A site of a trace, and its unconstrained value at full size."""
+def _site_of(name: str, node: Mapping[str, Any], start: int, rows: str | None) -> tuple[LatentSite, Tensor]:
+    """A site of a trace, and its unconstrained value at full size; of a plate's rows, their mean."""
     distribution, value = node["fn"], node["value"].detach()
     transform = biject_to(distribution.support)
     unconstrained: Tensor = transform.inv(value).detach()
     event_dim = distribution.event_dim + unconstrained.dim() - value.dim()
     frames = tuple(frame for frame in node["cond_indep_stack"] if frame.vectorized)
     for frame in frames:
-        full = frame.full_size or frame.size
-        if full != frame.size:
-            dim = frame.dim - event_dim
-            rows = torch.arange(full, device=value.device) % frame.size
-            unconstrained = unconstrained.index_select(dim, rows)
+        full, dim = frame.full_size or frame.size, frame.dim - event_dim
+        if frame.name == rows:
+            unconstrained = unconstrained.mean(dim, keepdim=True)
+        elif full != frame.size:
+            index = torch.arange(full, device=value.device) % frame.size
+            unconstrained = unconstrained.index_select(dim, index)
     shape = tuple(unconstrained.shape)
     return LatentSite(name, start, shape, event_dim, distribution.event_dim, frames, transform), unconstrained

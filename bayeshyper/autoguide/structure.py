@@ -40,8 +40,12 @@ class StructureWatch:
         self._first = Structure.of(trace_model(model, args, kwargs))
         self._seen = {_shapes(args, kwargs)}
 
-    def look(self, model: Model | None, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
+    def look(
+        self, model: Model | None, args: tuple[Any, ...], kwargs: Mapping[str, Any], sites: LatentSites
+    ) -> None:
         """Run the model if arguments of these shapes are new.
+
+        Sites that have a posterior for each row of a plate may have any number of rows.
 
         Raises:
             ValueError: A latent site that is new, is missing, or has another shape.
@@ -50,7 +54,7 @@ class StructureWatch:
         if model is None or shapes in self._seen or len(self._seen) > LOOKS:
             return  # a guide that was stored has no model
         if has_its_arguments(model, args, kwargs):  # a guide that was fitted needs none
-            self._compare(Structure.of(trace_model(model, args, kwargs)))
+            self._compare(Structure.of(trace_model(model, args, kwargs)), sites)
             self._seen.add(shapes)
 
     def look_aside(
@@ -69,9 +73,10 @@ class StructureWatch:
                     trace = poutine.trace(aside).get_trace(*args, **kwargs)
             except (ValueError, RuntimeError):
                 continue  # values there that a distribution refuses as parameters
-            self._compare(Structure.of(trace))
+            self._compare(Structure.of(trace), sites)
 
-    def _compare(self, now: Structure) -> None:
+    def _compare(self, now: Structure, sites: LatentSites) -> None:
+        rows = {site.name: sites.rows.dim - site.value_event_dim for site in sites if sites.rows is not None}
         gone = [name for name in self._first.latents if name not in now.sites]
         come = [name for name in now.latents if name not in self._first.sites]
         for name in gone + come:
@@ -82,7 +87,7 @@ class StructureWatch:
             )
         for name in self._first.latents.keys() & now.latents.keys():
             had, has = self._first.latents[name], now.latents[name]
-            if had != has:
+            if _without(had, rows.get(name)) != _without(has, rows.get(name)):
                 raise ValueError(
                     f"The site {name!r} has shape {has} now and had {had} when the guide was made, expected "
                     "the same on every call. Rows that come in batches need a plate of the size of all rows, "
@@ -121,6 +126,11 @@ def _shapes(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Hashable:
         return type(value).__name__, length
 
     return tuple(map(shape, args)), tuple((name, shape(kwargs[name])) for name in sorted(kwargs))
+
+
+def _without(shape: tuple[int, ...], dim: int | None) -> tuple[int, ...]:
+    """A shape but for one of its dimensions, counted from the right."""
+    return shape if dim is None else shape[:dim] + shape[len(shape) + dim + 1 :]
 
 
 def _full_shape(site: Mapping[str, Any]) -> tuple[int, ...]:

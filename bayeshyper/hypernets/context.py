@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.parametrize import is_parametrized
 
 __all__ = ["ContextShift"]
 
@@ -47,3 +48,12 @@ class ContextShift(nn.Module):
                 "makes draws of its own, as 'stein' and 'prior-contrastive' do, knows no context."
             )
         return context @ self.matrix.mT
+
+    @torch.no_grad()
+    def fix(self, owner: nn.Module, bias: str, context: Tensor) -> None:
+        """Add Wc at one context ``(M, 1, C)`` to a layer's bias ``(M, 1, h)``, for good."""
+        fixed = getattr(owner, bias) + self(context)
+        if is_parametrized(owner, bias):
+            setattr(owner, bias, fixed)
+        else:
+            getattr(owner, bias).copy_(fixed)

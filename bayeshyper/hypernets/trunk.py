@@ -90,11 +90,10 @@ class Trunk(nn.Module):
         if self.shift is not None:
             self.shift.reset_parameters()
 
-    @torch.no_grad()
     def fix_context(self, context: Tensor) -> None:
         """See one context ``(M, 1, C)`` from now on, as part of the biases."""
         if self.shift is not None:
-            self.biases[0] += self.shift(context)
+            self.shift.fix(self.biases, "0", context)
             self.context, self.shift = 0, None
 
     def forward(self, z: Tensor, context: Tensor | None = None) -> Tensor:

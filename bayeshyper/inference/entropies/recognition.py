@@ -50,11 +50,10 @@ class Recognition(nn.Module):
         self.shift = ContextShift(trunk.context, hidden, members).to(like) if trunk.context else None
         self.last = nn.Parameter(like.new_zeros(members, trunk.noise_dim, hidden))
 
-    @torch.no_grad()
     def fix_context(self, context: Tensor) -> None:
         """See one context ``(M, 1, C)`` from now on, as part of the biases."""
         if self.shift is not None:
-            self.bias.add_(self.shift(context))
+            self.shift.fix(self, "bias", context)
             self.shift = None
 
     def forward(self, view: NoiseView) -> tuple[Tensor, Tensor]:

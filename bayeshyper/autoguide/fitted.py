@@ -1,0 +1,130 @@
+"""What is asked of a guide that is fitted: its posterior, draws, and what they have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+import torch
+from numpy.typing import ArrayLike
+from pyro.infer.autoguide import AutoGuide
+from torch import Tensor
+
+from .conditional import GivenContexts
+from .posterior import LatentPosterior
+from .sites import LatentSites
+
+__all__ = ["FittedGuide"]
+
+# Draws that median and quantiles are of, the same every time; of many latents fewer, for memory's sake.
+QUANTILE_DRAWS, QUANTILE_NUMBERS = 10_000, 2**25
+
+
+class FittedGuide(AutoGuide):
+    """What is asked of an `AutoHypernetwork` that is fitted.
+
+    A guide with a context has a posterior for each of its values: arguments of the model say which.
+    """
+
+    @property
+    def _seen(self) -> LatentSites:
+        """The latent sites; a RuntimeError says what to do where the model has not been seen."""
+        raise NotImplementedError
+
+    def _given(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> LatentPosterior | GivenContexts:
+        """What latents are drawn from, given the model's arguments."""
+        raise NotImplementedError
+
+    @property
+    def posterior(self) -> LatentPosterior:
+        """What the flat latents are drawn from: `posterior_at` of no arguments, which no context needs."""
+        return self.posterior_at()
+
+    def posterior_at(self, *args: Any, **kwargs: Any) -> LatentPosterior:
+        """What the flat latents are drawn from, given the model's arguments.
+
+        Raises:
+            RuntimeError: The model has not been seen yet.
+            ValueError: The context is of more rows than one, each of which has a posterior of its own.
+        """
+        given = self._given(args, kwargs)
+        return given if isinstance(given, LatentPosterior) else given.only()
+
+    def sample_posterior(
+        self, n: int, *args: Any, generator: torch.Generator | None = None, **kwargs: Any
+    ) -> dict[str, Tensor]:
+        """Draw every site n times: ``(n, *shape)``, at full size where a plate is subsampled.
+
+        Args:
+            n: How many joint draws.
+            *args: The model's, which a context alone needs; of rows, those whose posteriors are drawn from.
+            generator: Where the noise comes from; None is torch's global generator.
+            **kwargs: The model's.
+        """
+        with torch.no_grad():
+            return self._seen.values(self._given(args, kwargs).sample(n, generator))
+
+    def median(self, *args: Any, **kwargs: Any) -> dict[str, Tensor]:
+        """Median of each number of each site, ``(*shape,)``, by the draws that `quantiles` takes."""
+        return {name: values[0] for name, values in self.quantiles([0.5], *args, **kwargs).items()}
+
+    def quantiles(self, quantiles: Sequence[float] | Tensor, *args: Any, **kwargs: Any) -> dict[str, Tensor]:
+        """Quantiles of each number of each site, ``(Q, *shape)``: of 10 000 draws, the same every time."""
+        n = max(1000, min(QUANTILE_DRAWS, QUANTILE_NUMBERS // self._given(args, kwargs).size))
+        generator = torch.Generator(device=next(self.parameters()).device).manual_seed(0)
+        draws = self.sample_posterior(n, *args, generator=generator, **kwargs)
+        return {name: _quantiles(values, quantiles) for name, values in draws.items()}
+
+    def to_arviz(
+        self,
+        *args: Any,
+        draws: int | Mapping[str, Tensor] = 1000,
+        groups: Collection[str] = ("posterior", "posterior_predictive", "log_likelihood", "observed_data"),
+        coords: Mapping[str, ArrayLike] | None = None,
+        seed: int = 0,
+        **kwargs: Any,
+    ) -> Any:
+        """What was found, as ArviZ takes it; plates are the names of dimensions.
+
+        The model is run at each draw, with the given arguments: for the log likelihood of each observed
+        value (0 where it is masked), for replications of it, and for `pyro.deterministic` sites, which are
+        in the posterior too. With ``groups=["posterior"]`` it is not run, and needs no arguments.
+
+        Args:
+            *args: The model's, for all rows.
+            draws: How many joint draws; or draws at hand, ``(S, *shape)`` of each site.
+            groups: Of ``posterior``, ``posterior_predictive``, ``log_likelihood``, ``observed_data``,
+                ``prior`` and ``prior_predictive``.
+            coords: Labels along a plate, or along another dimension by the name that ArviZ gives it.
+            seed: Of all that is drawn; the global generator is left as it was.
+            **kwargs: The model's.
+
+        Returns:
+            ``arviz.InferenceData`` with ArviZ below 1.0, ``xarray.DataTree`` from 1.0 on.
+
+        Raises:
+            ValueError: An unknown group or dimension; a plate that is subsampled; a likelihood that is
+                random at given latents, as the model draws sites that are hidden from the guide.
+        """
+        from .export import to_arviz  # ArviZ takes seconds to import
+
+        return to_arviz(self, args, kwargs, draws=draws, groups=groups, coords=coords or {}, seed=seed)
+
+    def get_posterior(self, *args: Any, **kwargs: Any) -> Any:
+        """An implicit posterior is no distribution object.
+
+        Raises:
+            NotImplementedError: Always, with advice.
+        """
+        raise NotImplementedError(
+            "AutoHypernetwork's posterior is implicit: there is no distribution object with a closed-form "
+            "density. Draw with guide.sample_posterior(n), ask for densities with guide.log_density(values), "
+            "and for guide.median() or guide.quantiles(...) of any site."
+        )
+
+
+def _quantiles(values: Tensor, quantiles: Sequence[float] | Tensor) -> Tensor:
+    levels = torch.as_tensor(quantiles, dtype=values.dtype, device=values.device)
+    flat = values.reshape(len(values), -1)
+    found = torch.stack([torch.quantile(column, levels) for column in flat.unbind(-1)], dim=-1)
+    return found.reshape(*levels.shape, *values.shape[1:])
