@@ -11,6 +11,7 @@ from pyro.infer.autoguide import AutoGuide
 from torch import Tensor
 
 from .conditional import GivenContexts
+from .density import log_density
 from .posterior import LatentPosterior
 from .sites import LatentSites
 
@@ -74,6 +75,26 @@ class FittedGuide(AutoGuide):
         generator = torch.Generator(device=next(self.parameters()).device).manual_seed(0)
         draws = self.sample_posterior(n, *args, generator=generator, **kwargs)
         return {name: _quantiles(values, quantiles) for name, values in draws.items()}
+
+    def log_density(
+        self, values: Mapping[str, Tensor], *args: Any, inner: int = 256, seed: int = 0, **kwargs: Any
+    ) -> Tensor:
+        """log q of any values of the sites, ``(S,)`` in float64; −∞ outside of their supports.
+
+        By importance sampling over the noise: the log of an unbiased estimate of q, so that its mean is below
+        log q, and the closer the larger ``inner``. Members are summed as a mixture.
+
+        Args:
+            values: ``(S, *shape)`` of each site, as `sample_posterior` gives them.
+            *args: The model's, which a context alone needs.
+            inner: K, importance draws of the noise for each.
+            seed: Of those; the same values have the same density every time.
+            **kwargs: The model's.
+
+        Raises:
+            ValueError: A site without values, or with values of another shape; a context of several rows.
+        """
+        return log_density(self.posterior_at(*args, **kwargs), self._seen, values, inner=inner, seed=seed)
 
     def to_arviz(
         self,

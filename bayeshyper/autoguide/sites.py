@@ -153,7 +153,7 @@ class LatentSites:
         """The inverse of `values`: ``(S, D)``; of rows ``(S, B, D)``.
 
         Raises:
-            ValueError: A site without a value, or with one of another shape.
+            ValueError: A site without a value, with one of another shape, or with fewer draws than another.
         """
         missing = [name for name in self.names if name not in values]
         if missing:
@@ -165,12 +165,17 @@ class LatentSites:
             if self.rows is not None and len(shape) == len(site.shape):
                 dim, lead = self.rows.dim - site.event_dim, 2
                 unconstrained, shape[dim] = unconstrained.movedim(dim, 1), 1
-            if tuple(shape) != site.shape:
+            if not unconstrained.dim() or tuple(shape) != site.shape:
                 raise ValueError(
                     f"Got shape {tuple(values[site.name].shape)} for the site {site.name!r}, expected draws "
                     f"in the first dimension, and unconstrained shape {site.shape} beyond it."
                 )
             parts.append(unconstrained.reshape(*unconstrained.shape[:lead], -1))
+        if len({len(part) for part in parts}) > 1:
+            counts = ", ".join(
+                f"{len(part)} of {name!r}" for name, part in zip(self.names, parts, strict=True)
+            )
+            raise ValueError(f"Got {counts}, expected as many draws of each site.")
         return torch.cat(parts, dim=-1)
 
     def _constrained(self, flat: Tensor) -> dict[str, tuple[Tensor, Tensor]]:

@@ -1,0 +1,90 @@
+"""The density of a guide's latents: a mixture of its members, each in its own frame."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from bayeshyper.inference.density import MemberDensity
+
+from .posterior import LatentPosterior
+from .sites import LatentSites
+
+__all__ = ["LatentDensity", "log_density"]
+
+
+class LatentDensity:
+    """log q(u) of flat latents, in float64 on the CPU, whatever the posterior's type and device.
+
+    With u = f_m(w) for member m's frame f_m,
+
+        log q(u) = log 1/M Σ_m q_m(f_m⁻¹(u)) |∂f_m/∂w|⁻¹
+
+    and each q_m is an integral over the noise z, estimated by importance sampling (`MemberDensity`).
+
+    Args:
+        posterior: What latents are drawn from.
+        generator: Where all noise comes from.
+
+    Attributes:
+        members: The hypernetworks of one member each.
+        log_volume: log |∂f_m/∂w|, ``(M,)``.
+
+    Example:
+        >>> from .start import StartingGaussian
+        >>> start = StartingGaussian(torch.ones(2), 0.5 * torch.eye(2))
+        >>> posterior = LatentPosterior([start], noise_dim=0, hidden=(), entropy="hierarchical")
+        >>> density = LatentDensity(posterior, torch.Generator().manual_seed(0))
+        >>> Normal = torch.distributions.Normal
+        >>> round((density(torch.zeros(1, 2)) - 2 * Normal(1.0, 0.5).log_prob(torch.zeros(1))).item(), 2)
+        0.0
+    """
+
+    def __init__(self, posterior: LatentPosterior, generator: torch.Generator) -> None:
+        net = posterior.hypernetwork
+        self.members = [net.member(index).to("cpu", torch.float64) for index in range(posterior.members)]
+        self._densities = [MemberDensity(member, generator) for member in self.members]
+        self.frame = copy.deepcopy(posterior.frame).to("cpu", torch.float64).requires_grad_(False)
+        self.log_volume = self.frame.log_volume
+
+    def __call__(self, latents: Tensor, inner: int = 256) -> Tensor:
+        """log q(u), ``(S,)`` for ``(S, D)``: of an unbiased estimate of q(u).
+
+        Args:
+            latents: u.
+            inner: K, importance draws of the noise for each of them and each member.
+        """
+        parts = [self.bounds(index, latents, inner)[0] for index in range(len(self.members))]
+        return torch.logsumexp(torch.stack(parts), dim=0) - math.log(len(parts))
+
+    def bounds(
+        self, index: int, latents: Tensor, inner: int, z: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """log q_m(u) of one member from below and from above, as `MemberDensity.bounds` has them."""
+        coordinates = self.frame.inverse(latents.to("cpu", torch.float64))[index]
+        below, above = self._densities[index].bounds(coordinates, inner, z)
+        return below - self.log_volume[index], above - self.log_volume[index]
+
+
+@torch.no_grad()
+def log_density(
+    posterior: LatentPosterior, sites: LatentSites, values: Mapping[str, Tensor], *, inner: int, seed: int
+) -> Tensor:
+    """See `AutoHypernetwork.log_density`."""
+    wide = {name: value.double() for name, value in values.items()}
+    flat = sites.flatten(wide)
+    if flat.dim() > 2 and flat.shape[1] > 1:
+        raise ValueError(f"Got values of {flat.shape[1]} rows, expected those of one, as its context is.")
+    # A transform's inverse may well take a value outside of the support, for the nearest one inside.
+    back = sites.values(flat)
+    inside = flat.isfinite().reshape(len(flat), -1).all(-1)
+    for name in sites.names:
+        inside &= torch.isclose(back[name], wide[name], rtol=1e-4, atol=1e-6).reshape(len(flat), -1).all(-1)
+    flat[~inside] = 0.0
+    density = LatentDensity(posterior, torch.Generator().manual_seed(seed))
+    found = density(flat.reshape(len(flat), -1), inner).to(flat.device) - sites.log_volume(flat)
+    return found.masked_fill(~inside, -math.inf)
