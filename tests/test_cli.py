@@ -25,7 +25,7 @@ from bayeshyper.estimators import HyperRegressor
 from bayeshyper.inference.baselines import BASELINES
 
 QUICK = ["--set", "optimizer.steps=30", "--set", "target.hidden=[8]", "--set", "hypernetwork.hidden=[8]"]
-COMMANDS = ["fit", "predict", "sample", "report", "compare", "demo", "recipes"]
+COMMANDS = ["fit", "predict", "sample", "report", "compare", "demo", "recipes", "docs"]
 
 Run = Callable[..., Any]
 
@@ -595,7 +595,7 @@ def test_it_runs_as_a_module_and_a_mistake_exits_with_2(tmp_path: Path) -> None:
 def test_each_command_explains_itself(command: str) -> None:
     said = succeed(command, "--help")
     assert command in said
-    if command not in ("demo", "recipes"):
+    if command not in ("demo", "recipes", "docs"):
         assert re.search(rf"bayeshyper {command} \w+\.\w+", said)
 
 
@@ -605,6 +605,13 @@ def test_the_version_and_the_recipes_are_listed() -> None:
     assert all(
         name in said for name in ("--model", "--inference", "mlp", "mean-field", "low-rank", "svi", "quick")
     )
+
+
+def test_the_page_for_pyro_users_is_printed_as_it_stands_into_a_pipe() -> None:
+    page = Path(__file__).parents[1] / "docs" / "your_own_pyro_model.md"
+    said, _, path = succeed("docs").rstrip("\n").rpartition("\nThe page with its picture: ")
+    assert said == page.read_text(encoding="utf-8")
+    assert Path(path) == page
 
 
 @pytest.mark.parametrize(

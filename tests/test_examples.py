@@ -41,6 +41,14 @@ EXPECTED = {
         r"differ by [45]\d% ± \d%",
         r" 8 +\d\d\.\d +\d\d +1\d\d +0\.000 +0\.\d",
     ],
+    "eight_schools": [
+        r"eight schools \| AutoNormal \| AutoHypernetwork \| NUTS, non-centred",
+        r"τ, mean ± sd .*\| 3\.\d+ ± [2-4]\.\d+ \|\n",
+        r"k̂ of the importance weights",
+        r"funnel \| AutoNormal \| AutoHypernetwork \| the funnel itself",
+        r"v, mean ± sd ",
+        r"seconds of one core",
+    ],
     "entropy_estimators": [
         r"linearized +\| 13\.\d +\| 13\.\d ± 0\.0 +\| 0\.0 +\| 1\.00",
         r"hierarchical +\| 13\.\d +\| 13\.\d ± 0\.0",
@@ -115,6 +123,19 @@ def test_an_example_runs_and_shows_what_it_promises(name: str, tmp_path: Path) -
         at = found.end()
     if name == "classification":
         check_where_the_doubt_comes_from(printed)
+    if name == "eight_schools":
+        check_which_guide_is_nearer(printed)
+
+
+def check_which_guide_is_nearer(printed: str) -> None:
+    """On both models ours is wider than mean field, as the reference is, and its ELBO is higher."""
+    spreads = re.findall(r"mean ± sd \| \S+ ± (\S+) \| \S+ ± (\S+) \| \S+ ± (\S+) \|", printed)
+    elbos = re.findall(r"ELBO in nats, higher is better \| −(\S+) \| −(\S+) \|", printed)
+    assert len(spreads) == len(elbos) == 2
+    for normal, hypernetwork, reference in np.array(spreads, dtype=float):
+        assert normal < hypernetwork < reference
+    for normal, hypernetwork in np.array(elbos, dtype=float):
+        assert hypernetwork < normal  # both are below 0
 
 
 def check_where_the_doubt_comes_from(printed: str) -> None:

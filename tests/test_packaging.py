@@ -1,4 +1,4 @@
-"""An installed bayeshyper carries its recipes, and leaves the names `models` and `inference` to others."""
+"""An installed bayeshyper carries its recipes and pages, and leaves the names of their folders to others."""
 
 from __future__ import annotations
 
@@ -19,15 +19,19 @@ RECIPES = sorted(
     for kind in ("models", "inference")
     for path in ROOT.glob(f"{kind}/*.toml")
 )
+PAGES = sorted(path.name for path in (ROOT / "docs").iterdir())
 PROBE = """
 import importlib.util, pathlib, site, sys
 site.addsitedir(sys.argv[1])
 import bayeshyper
+from bayeshyper.cli import docs
 from bayeshyper.recipes import _folder, list_recipes
 print(pathlib.Path(bayeshyper.__file__).parent)
 print(*(_folder(kind) for kind in ("models", "inference")))
 print(*(f"{kind}/{name}.toml" for kind in ("inference", "models") for name in list_recipes(kind)))
-print(*(name for name in ("models", "inference", "tests", "examples") if importlib.util.find_spec(name)))
+print(*sorted(path.name for path in docs._folder().iterdir()))
+others = ("models", "inference", "docs", "tests", "examples")
+print(*(name for name in others if importlib.util.find_spec(name)))
 """
 
 
@@ -62,11 +66,12 @@ def test_recipes_come_along_and_no_folder_of_theirs_is_importable(
         [sys.executable, "-c", PROBE, site], cwd=tmp_path, env=environment, capture_output=True, text=True
     )
     assert answer.returncode == 0, answer.stderr
-    package, folders, names, importable = answer.stdout.split("\n")[:4]
+    package, folders, names, pages, importable = answer.stdout.split("\n")[:5]
     assert Path(package) == (ROOT if editable else site) / "bayeshyper"
     home = ROOT if editable else site / "bayeshyper" / "_recipes"
     assert folders.split() == [str(home / "models"), str(home / "inference")]
     assert names.split() == RECIPES
+    assert pages.split() == PAGES
     assert importable == ""
 
 

@@ -44,6 +44,8 @@ class AutoHypernetwork(FittedGuide):
     are given, else at the first call. They are the module's own: Pyro's parameter store stays empty, and
     ``state_dict`` has them all.
 
+    The page "Use it in your own Pyro model", which ``bayeshyper docs`` shows, has a worked example.
+
     Args:
         model: A Pyro model; its latents continuous, its structure the same in every call.
         init_loc_fn: Where latents start, as Pyro's `initialization` has it.

@@ -10,7 +10,7 @@ from typing import Annotated, Any, TextIO
 import typer
 from typer.core import TyperGroup
 
-from bayeshyper.cli import compare, demo, fit, recipes, use
+from bayeshyper.cli import compare, demo, docs, fit, recipes, use
 from bayeshyper.cli.console import complain
 from bayeshyper.errors import BayeshyperError, DataWarning
 from bayeshyper.version import __version__
@@ -99,6 +99,7 @@ app.command("report")(use.report)
 app.command("compare")(compare.compare)
 app.command("demo")(demo.demo)
 app.command("recipes")(recipes.recipes)
+app.command("docs")(docs.docs)
 
 
 def main() -> None:

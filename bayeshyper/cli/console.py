@@ -10,7 +10,7 @@ from rich.text import Text
 if TYPE_CHECKING:
     from rich.table import Table
 
-__all__ = ["complain", "say", "show"]
+__all__ = ["complain", "read", "say", "show"]
 
 STYLES = {"Error": "bold red", "Warning": "bold yellow", "Interrupted": "bold yellow"}
 
@@ -23,6 +23,16 @@ def say(sentence: str) -> None:
 def show(table: Table) -> None:
     """Print a table."""
     Console().print(table)
+
+
+def read(markdown: str) -> None:
+    """Print a page: laid out in a terminal, as it stands into a file or a pipe."""
+    from rich.markdown import Markdown
+
+    console = Console()
+    console.print(
+        Markdown(markdown) if console.is_terminal else Text(markdown), soft_wrap=not console.is_terminal
+    )
 
 
 def complain(kind: str, sentence: str) -> None:
