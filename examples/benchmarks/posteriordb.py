@@ -34,11 +34,11 @@ from torch import Tensor
 from bayeshyper import AutoHypernetwork
 from bayeshyper.diagnostics import pareto_khat
 
-STEPS, PARTICLES = 1000, 8
+STEPS, PARTICLES = 500, 8
 RATES = (0.02, 0.1)
 DECAY, CLIP = 0.01, 10.0
 # Draws that distances and ELBOs are measured with; a classifier learns from fewer.
-DRAWS, C2ST_DRAWS = 10_000, 2000
+DRAWS, C2ST_DRAWS = 10_000, 1000
 RESULTS = Path(__file__).parent / "results" / "posteriordb.csv"
 
 GUIDES: dict[str, Callable[..., AutoGuide]] = {
@@ -118,8 +118,6 @@ def drawn(model: Callable[[], None], guide: AutoGuide, draws: int) -> tuple[dict
 def measured(target: Posterior, guide: AutoGuide) -> dict[str, float]:
     """What `Row` has of a trained guide."""
     sites, log_weights = drawn(target.model, guide, DRAWS)
-    if not bool(torch.isfinite(log_weights).all()):
-        raise ValueError("Got log weights that are not finite, expected a guide that has converged.")
     found, reference = target.parameters(sites), target.reference
     center, spread = reference.mean(0), reference.std(0)
     ratios = found.std(0) / spread
@@ -136,19 +134,37 @@ def measured(target: Posterior, guide: AutoGuide) -> dict[str, float]:
     }
 
 
-def fitted(target: Posterior, guide: str, seed: int, rate: float, steps: int) -> Row:
-    """One fit; its numbers are NaN, and its ELBO −∞, where it did not come to an end."""
+@dataclass(frozen=True)
+class Trained:
+    """A trained guide, and what it took; None where the fit did not come to an end."""
+
+    guide: AutoGuide | None
+    rate: float
+    seconds: float
+    elbo: float
+
+
+def fitted(target: Posterior, guide: str, seed: int, rate: float, steps: int) -> Trained:
+    """One fit."""
     torch.manual_seed(seed)
     started = time.process_time()
     try:
         trained = train(target.model, GUIDES[guide.partition(",")[0]], rate, steps)
         seconds = time.process_time() - started
-        numbers = measured(target, trained)
+        elbo = drawn(target.model, trained, DRAWS)[1].mean().item()
     except (ValueError, RuntimeError) as error:  # Pyro's words for parameters that are NaN
         print(f"{target.name}, {guide}, rate {rate}: {error}"[:200], flush=True)
-        seconds = time.process_time() - started
+        return Trained(None, rate, time.process_time() - started, -math.inf)
+    return Trained(trained, rate, seconds, elbo if math.isfinite(elbo) else -math.inf)
+
+
+def row(target: Posterior, guide: str, seed: int, fit: Trained, steps: int) -> Row:
+    """A fit, measured; its numbers are NaN, and its ELBO −∞, where it did not come to an end."""
+    if fit.guide is None or fit.elbo == -math.inf:
         numbers = {field.name: math.nan for field in fields(Row)[5:-1]} | {"elbo": -math.inf}
-    return Row(target.name, guide, seed, rate, steps, **numbers, seconds=seconds)
+    else:
+        numbers = measured(target, fit.guide)
+    return Row(target.name, guide, seed, fit.rate, steps, **numbers, seconds=fit.seconds)
 
 
 def fits(job: tuple[str, str], *, folder: Path, steps: int, seeds: int) -> list[Row]:
@@ -157,10 +173,10 @@ def fits(job: tuple[str, str], *, folder: Path, steps: int, seeds: int) -> list[
     torch.set_num_threads(1)
     torch.set_default_dtype(torch.float64)  # which AutoIAFNormal takes for its network
     target = posterior(name, folder)
-    if guide == START:
-        return [fitted(target, guide, seed, 0.0, 0) for seed in range(seeds)]
-    first = max((fitted(target, guide, 0, rate, steps) for rate in RATES), key=lambda row: row.elbo)
-    return [first, *(fitted(target, guide, seed, first.learning_rate, steps) for seed in range(1, seeds))]
+    steps, rates = (0, (0.0,)) if guide == START else (steps, RATES)
+    first = max((fitted(target, guide, 0, rate, steps) for rate in rates), key=lambda fit: fit.elbo)
+    others = [fitted(target, guide, seed, first.rate, steps) for seed in range(1, seeds)]
+    return [row(target, guide, seed, fit, steps) for seed, fit in enumerate([first, *others])]
 
 
 def remaining(names: list[str], guides: list[str], path: Path) -> Iterator[tuple[str, str]]:
