@@ -31,7 +31,7 @@ GROUPS = (*FITTED, "prior", "prior_predictive")
 # Runs in which a hidden draw is given the chance to show: one of two sides, or a rare one in many rows.
 REPEATS = 20
 
-Node = Mapping[str, Any]
+Node = Any  # what a trace has of a site
 Nodes = Mapping[str, Node]
 Values = Mapping[str, Tensor]
 
@@ -57,7 +57,8 @@ def to_arviz(
             for value in values[site.name]:
                 columns.add("posterior", site.name, value, site.batch_dim, site.frames)
         if set(groups) - {"posterior"}:
-            _add_runs(columns, {"posterior", *groups}, _Runs(guide.model, args, kwargs), values)
+            runs = _Runs(guide.model, args, kwargs, latents=values)
+            _add_runs(columns, {"posterior", *groups}, runs, values)
     attrs = {
         "inference_library": "bayeshyper",
         "inference_library_version": __version__,
@@ -100,11 +101,11 @@ def _add_runs(columns: Columns, groups: Collection[str], runs: _Runs, values: Va
         if number == 0:
             add("observed_data", runs.observed, nodes)
         if "posterior_predictive" in groups:
-            add("posterior_predictive", runs.observed, runs.at(given, anew=True))
+            add("posterior_predictive", runs.predicted, runs.at(given, anew=True))
         if "prior" in groups or "prior_predictive" in groups:
             nodes = runs.of_prior()
             add("prior", (*values, *runs.computed), nodes)
-            add("prior_predictive", runs.observed, nodes)
+            add("prior_predictive", runs.predicted, nodes)
 
 
 class _Anew(Messenger):
@@ -122,23 +123,28 @@ class _Runs:
         model: A Pyro model.
         args: Its arguments.
         kwargs: Its keyword arguments.
+        latents: The names of the guide's sites.
 
     Attributes:
         observed: The names of its observed sites, without `pyro.factor`'s.
+        predicted: Those, and the sites that it draws where it is given no data for them.
         computed: Those of `pyro.deterministic`'s.
     """
 
-    def __init__(self, model: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    def __init__(
+        self, model: Any, args: tuple[Any, ...], kwargs: dict[str, Any], latents: Collection[str]
+    ) -> None:
         self._model, self._args, self._kwargs = model, args, kwargs
         nodes = self.at({})
         _check_all_rows(nodes.values())
-        fixed = {name: node for name, node in nodes.items() if node["is_observed"]}
-        self.computed = [name for name, node in fixed.items() if node["infer"].get("_deterministic")]
-        self.observed = [
-            name
-            for name, node in fixed.items()
-            if name not in self.computed and not isinstance(node["fn"], dist.Unit)
-        ]
+        free = {
+            name: node
+            for name, node in nodes.items()
+            if name not in latents and not site_is_subsample(node) and not isinstance(node["fn"], dist.Unit)
+        }
+        self.computed = [name for name, node in free.items() if node["infer"].get("_deterministic")]
+        self.predicted = [name for name in free if name not in self.computed]
+        self.observed = [name for name in self.predicted if free[name]["is_observed"]]
         for name in self.observed:
             _check_plates(name, nodes[name])
 

@@ -108,8 +108,9 @@ class FittedGuide(AutoGuide):
         """What was found, as ArviZ takes it; plates are the names of dimensions.
 
         The model is run at each draw, with the given arguments: for the log likelihood of each observed
-        value (0 where it is masked), for replications of it, and for `pyro.deterministic` sites, which are
-        in the posterior too. With ``groups=["posterior"]`` it is not run, and needs no arguments.
+        value (0 where it is masked), for replications of it and of sites that it is given no data for, and
+        for `pyro.deterministic` sites, which are in the posterior too. With ``groups=["posterior"]`` it is
+        not run, and needs no arguments.
 
         Args:
             *args: The model's, for all rows.

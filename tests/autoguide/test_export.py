@@ -206,6 +206,18 @@ def test_missing_values_that_the_model_draws_are_in_the_posterior() -> None:
     assert values(gathered, "log_likelihood", "y_observed")[:, 1].tolist() == [0.0] * 5
 
 
+def test_new_rows_without_data_are_predicted(guide: AutoHypernetwork) -> None:
+    school = torch.tensor([0, 2, 2, 2])
+    gathered = guide.to_arviz(school, None, draws=300)
+    assert names_of(gathered) == {"posterior", "posterior_predictive"}
+    effect, slopes = (values(gathered, "posterior", name) for name in ("effect", "slopes"))
+    residuals = (
+        values(gathered, "posterior_predictive", "scores") - effect[:, school, None] - slopes[:, None, :]
+    )
+    assert abs(residuals.mean().item()) < 4 * residuals.numel() ** -0.5
+    assert abs(residuals.var().item() - 1.0) < 4 * (2 / residuals.numel()) ** 0.5
+
+
 def test_the_same_seed_gives_the_same_and_the_global_generator_is_left_alone(
     guide: AutoHypernetwork, data: tuple[Tensor, Tensor]
 ) -> None:
