@@ -15,6 +15,12 @@ EXAMPLES = Path(__file__).parents[1] / "examples"
 
 # What each must print: patterns, in this order.
 EXPECTED = {
+    "amortised_guide": [
+        r"whole +-8[01]\.\d +-8[01]\.\d +0\.[0-4]\d +0\.[12]\d sd +× (0\.9|1\.0)\d",
+        r"upper half +-3[89]\.\d +-3[89]\.\d +0\.[0-4]\d +0\.[12]\d sd +× (0\.9|1\.0)\d",
+        r"best of all, has -80\.4",
+        r"latent 4 ",
+    ],
     "any_model": [
         r"forest: Over-confident",
         r"middle 90.% of its draws in (5\d|6\d)",
