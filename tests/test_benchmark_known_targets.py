@@ -1,4 +1,4 @@
-"""Targets of known density: the density is normalised, the draws are its draws, the moments are its moments."""
+"""Targets of known density: the density is normalised, and draws and moments are its own."""
 
 from __future__ import annotations
 

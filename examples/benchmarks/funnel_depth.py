@@ -67,7 +67,7 @@ def depth(v: ArrayLike, x: ArrayLike, width: float) -> Depth:
         )
     squares = (np.asarray(x, dtype=np.float64) ** 2).mean(1) * np.exp(-width * standard)
     (v_low, scale_low), (v_high, scale_high) = (_ends(sign * standard, squares) for sign in (-1.0, 1.0))
-    return Depth(-v_low, v_high, -scale_low, scale_high)
+    return Depth(0.0 - v_low, v_high, 0.0 - scale_low, scale_high)
 
 
 def _ends(standard: NDArray[np.float64], squares: NDArray[np.float64]) -> tuple[float, float]:
