@@ -5,13 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-import pyro.distributions as dist
 import torch
 from numpy.typing import ArrayLike
 from pyro import poutine
-from pyro.distributions.util import scale_and_mask
-from pyro.poutine.messenger import Messenger
-from pyro.poutine.util import site_is_subsample
 from torch import Tensor
 
 from bayeshyper.diagnostics.arviz.majors import from_groups
@@ -19,6 +15,7 @@ from bayeshyper.threads import seeded
 from bayeshyper.version import __version__
 
 from .columns import Columns
+from .runs import Node, Nodes, Runs, log_likelihood
 
 if TYPE_CHECKING:
     from .fitted import FittedGuide
@@ -31,8 +28,6 @@ GROUPS = (*FITTED, "prior", "prior_predictive")
 # Runs in which a hidden draw is given the chance to show: one of two sides, or a rare one in many rows.
 REPEATS = 20
 
-Node = Any  # what a trace has of a site
-Nodes = Mapping[str, Node]
 Values = Mapping[str, Tensor]
 
 
@@ -57,7 +52,7 @@ def to_arviz(
             for value in values[site.name]:
                 columns.add("posterior", site.name, value, site.batch_dim, site.frames)
         if set(groups) - {"posterior"}:
-            runs = _Runs(guide.model, args, kwargs, latents=values)
+            runs = _runs(guide.model, args, kwargs)
             _add_runs(columns, {"posterior", *groups}, runs, values)
     attrs = {
         "inference_library": "bayeshyper",
@@ -82,107 +77,40 @@ def _posterior(
     return {name: draws[name] for name in sites.names}
 
 
-def _add_runs(columns: Columns, groups: Collection[str], runs: _Runs, values: Values) -> None:
+def _add_runs(columns: Columns, groups: Collection[str], runs: Runs, values: Values) -> None:
     """All that the model has to be run for, at draws ``(S, *shape)`` of each latent."""
 
     def add(group: str, names: Iterable[str], nodes: Nodes) -> None:
         for name in names if group in groups else ():
             _add_value(columns, group, name, nodes[name])
 
+    predicted = [name for name in runs.random if name not in values]
     draws = [dict(zip(values, row, strict=True)) for row in zip(*values.values(), strict=True)]
     if "log_likelihood" in groups:
-        runs.check_likelihood(draws[0])
+        _check_likelihood(runs, draws[0])
     for number, given in enumerate(draws):
         nodes = runs.at(given)
         add("posterior", runs.computed, nodes)
         for name in runs.observed if "log_likelihood" in groups else ():
-            density = _log_likelihood(nodes[name])
+            density = log_likelihood(nodes[name])
             columns.add("log_likelihood", name, density, density.dim(), nodes[name]["cond_indep_stack"])
         if number == 0:
             add("observed_data", runs.observed, nodes)
         if "posterior_predictive" in groups:
-            add("posterior_predictive", runs.predicted, runs.at(given, anew=True))
+            add("posterior_predictive", predicted, runs.at(given, anew=True))
         if "prior" in groups or "prior_predictive" in groups:
             nodes = runs.of_prior()
             add("prior", (*values, *runs.computed), nodes)
-            add("prior_predictive", runs.predicted, nodes)
+            add("prior_predictive", predicted, nodes)
 
 
-class _Anew(Messenger):
-    """Every site is drawn: those that are observed as well, and those that a guide has set to its start."""
-
-    def _pyro_sample(self, message: Any) -> None:
-        if not (site_is_subsample(message) or message["infer"].get("_deterministic")):
-            message["value"], message["is_observed"], message["done"] = None, False, False
-
-
-class _Runs:
-    """Runs of a model, one draw at a time: it may not be able to have more at once.
-
-    Args:
-        model: A Pyro model.
-        args: Its arguments.
-        kwargs: Its keyword arguments.
-        latents: The names of the guide's sites.
-
-    Attributes:
-        observed: The names of its observed sites, without `pyro.factor`'s.
-        predicted: Those, and the sites that it draws where it is given no data for them.
-        computed: Those of `pyro.deterministic`'s.
-    """
-
-    def __init__(
-        self, model: Any, args: tuple[Any, ...], kwargs: dict[str, Any], latents: Collection[str]
-    ) -> None:
-        self._model, self._args, self._kwargs = model, args, kwargs
-        nodes = self.at({})
-        _check_all_rows(nodes.values())
-        free = {
-            name: node
-            for name, node in nodes.items()
-            if name not in latents and not site_is_subsample(node) and not isinstance(node["fn"], dist.Unit)
-        }
-        self.computed = [name for name, node in free.items() if node["infer"].get("_deterministic")]
-        self.predicted = [name for name in free if name not in self.computed]
-        self.observed = [name for name in self.predicted if free[name]["is_observed"]]
-        for name in self.observed:
-            _check_plates(name, nodes[name])
-
-    def at(self, given: Values, *, anew: bool = False) -> Nodes:
-        """The sites of a run at given latents.
-
-        Args:
-            given: Values of latent sites.
-            anew: Whether all other sites are drawn, those that are observed too.
-        """
-        model = poutine.condition(_Anew()(self._model) if anew else self._model, data=dict(given))
-        trace = poutine.trace(model).get_trace(*self._args, **self._kwargs)
-        return {name: node for name, node in trace.nodes.items() if node["type"] == "sample"}
-
-    def of_prior(self) -> Nodes:
-        """The sites of a run without any value given."""
-        try:
-            return self.at({}, anew=True)
-        except NotImplementedError as error:
-            raise ValueError(
-                "The prior cannot be drawn, as an improper one cannot: leave prior and prior_predictive out "
-                f"of groups. What Pyro says: {error}"
-            ) from error
-
-    def check_likelihood(self, given: Values) -> None:
-        """Refuse models that draw what the guide has not: their likelihood would be of random values."""
-        first = self.at(given)
-        for _ in range(REPEATS):
-            again = self.at(given)
-            for name in self.observed:
-                densities = _log_likelihood(first[name]), _log_likelihood(again[name])
-                if not torch.allclose(*densities, rtol=0.0, atol=0.0, equal_nan=True):
-                    raise ValueError(
-                        f"The likelihood of {name!r} differs from run to run at the same latents: the model "
-                        "draws something that is no site of the guide, as sites hidden by poutine.block are. "
-                        "Sum it out in the model (a mixture as MixtureSameFamily, say), or leave "
-                        "log_likelihood out of groups."
-                    )
+def _runs(model: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Runs:
+    """Runs of a model, which must see all of its rows."""
+    runs = Runs(model, args, kwargs)
+    _check_all_rows(runs.first.values())
+    for name in runs.observed:
+        _check_plates(name, runs.first[name])
+    return runs
 
 
 def _check_all_rows(nodes: Iterable[Node]) -> None:
@@ -205,10 +133,20 @@ def _check_plates(name: str, node: Node) -> None:
         )
 
 
-def _log_likelihood(node: Node) -> Tensor:
-    """log p(value) of an observed site in each place of its plates; 0 where it is masked."""
-    density: Tensor = scale_and_mask(node["fn"].log_prob(node["value"]), 1.0, node["mask"])
-    return density
+def _check_likelihood(runs: Runs, given: Values) -> None:
+    """Refuse models that draw what the guide has not: their likelihood would be of random values."""
+    first = runs.at(given)
+    for _ in range(REPEATS):
+        again = runs.at(given)
+        for name in runs.observed:
+            densities = log_likelihood(first[name]), log_likelihood(again[name])
+            if not torch.allclose(*densities, rtol=0.0, atol=0.0, equal_nan=True):
+                raise ValueError(
+                    f"The likelihood of {name!r} differs from run to run at the same latents: the model "
+                    "draws something that is no site of the guide, as sites hidden by poutine.block are. "
+                    "Sum it out in the model (a mixture as MixtureSameFamily, say), or leave "
+                    "log_likelihood out of groups."
+                )
 
 
 def _add_value(columns: Columns, group: str, name: str, node: Node) -> None:

@@ -1,0 +1,140 @@
+"""Simulation-based calibration of Pyro models: exact posteriors pass, and planted faults are found."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pyro
+import pyro.distributions as dist
+import pytest
+import torch
+from pyro import poutine
+from pyro.infer import SVI, Trace_ELBO
+from pyro.optim import ClippedAdam
+from torch import Tensor
+
+from bayeshyper import AutoHypernetwork
+from bayeshyper.autoguide.simulation import calibrate_model
+from bayeshyper.diagnostics import SimulationCalibration
+
+ROWS, DRAWS, NOISE = 8, 31, 0.5
+X = torch.stack([torch.ones(ROWS), torch.linspace(-1.0, 1.0, ROWS)], dim=1)
+ARGUMENTS = (X, torch.zeros(ROWS))
+
+Draw = Callable[..., dict[str, Tensor]]
+
+
+def line(x: Tensor, y: Tensor) -> None:
+    """A straight line with known noise, whose posterior is Gaussian."""
+    scale = pyro.deterministic("scale", torch.tensor(NOISE))
+    coefficients = pyro.sample("coefficients", dist.Normal(0.0, 1.0).expand([2]).to_event(1))
+    with pyro.plate("rows", len(x)):
+        pyro.sample("y", dist.Normal(x @ coefficients, scale), obs=y)
+
+
+def exact(width: float = 1.0, use: bool = True) -> Draw:
+    """N(m, C) with C⁻¹ = XᵀX/σ² + I and m = CXᵀy/σ²: as wide as it is, or wrongly so; or the prior."""
+
+    def posterior(model: Callable[[], Any], seed: int) -> dict[str, Tensor]:
+        y = poutine.trace(model).get_trace().nodes["y"]["value"]
+        covariance = torch.linalg.inv(X.mT @ X / NOISE**2 + torch.eye(2)) if use else torch.eye(2)
+        mean = covariance @ X.mT @ y / NOISE**2 if use else torch.zeros(2)
+        noise = torch.randn(DRAWS, 2, generator=torch.Generator().manual_seed(seed))
+        return {"coefficients": mean + width * noise @ torch.linalg.cholesky(covariance).mT}
+
+    return posterior
+
+
+def calibration(posterior: Draw, repetitions: int = 100) -> SimulationCalibration:
+    return calibrate_model(line, posterior, ARGUMENTS, repetitions=repetitions, show=False)
+
+
+def test_an_exact_posterior_has_uniform_ranks() -> None:
+    found = calibration(exact())
+    assert found.names == ("coefficients[0]", "coefficients[1]", "log likelihood")
+    assert (found.ranks.shape, found.n_draws) == ((100, 3), DRAWS)
+    assert found.flagged == ()
+
+
+def test_a_narrow_posterior_is_found_out() -> None:
+    assert set(calibration(exact(width=0.6)).flagged) >= {"coefficients[0]", "coefficients[1]"}
+
+
+def test_only_the_likelihood_tells_that_the_data_were_ignored() -> None:
+    assert calibration(exact(use=False)).flagged == ("log likelihood",)
+
+
+def test_the_same_seed_gives_the_same_ranks_whatever_random_numbers_are_drawn_around_it() -> None:
+    first = calibration(exact(), repetitions=20)
+    torch.rand(1)
+    state = torch.get_rng_state()
+    assert (calibration(exact(), repetitions=20).ranks == first.ranks).all()
+    assert torch.equal(state, torch.get_rng_state())
+
+
+def test_several_sites_of_any_shape_and_support() -> None:
+    def model(y: Tensor, rows: int) -> None:
+        with pyro.plate("groups", 2, dim=-2):
+            scale = pyro.sample("scale", dist.HalfNormal(1.0))
+            with pyro.plate("rows", rows, dim=-1):
+                pyro.sample("y", dist.Normal(0.0, scale), obs=y)
+        pyro.sample("share", dist.Dirichlet(torch.ones(2)))
+
+    def prior(simulated: Callable[[], Any], seed: int) -> dict[str, Tensor]:
+        traces = [poutine.trace(simulated).get_trace() for _ in range(3)]
+        return {name: torch.stack([t.nodes[name]["value"] for t in traces]) for name in ("scale", "share")}
+
+    found = calibrate_model(model, prior, (torch.zeros(2, 3),), {"rows": 3}, repetitions=20, show=False)
+    assert found.names == ("scale[0, 0]", "scale[1, 0]", "share[0]", "share[1]", "log likelihood")
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        (lambda: pyro.sample("x", dist.Normal(0.0, 1.0)), "no observed site"),
+        (lambda: pyro.factor("bonus", torch.tensor(0.0)), "Got a model with bonus"),
+        (
+            lambda: pyro.sample(
+                "y",
+                dist.Normal(pyro.sample("x", dist.ImproperUniform(dist.constraints.real, (), ())), 1.0),
+                obs=torch.tensor(0.0),
+            ),
+            "The prior cannot be drawn",
+        ),
+    ],
+)
+def test_what_draws_no_data_is_refused(model: Callable[[], Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        calibrate_model(poutine.condition(model, data={}), exact(), show=False)
+
+
+def test_draws_without_a_site_are_refused() -> None:
+    with pytest.raises(ValueError, match="no draws of coefficients"):
+        calibration(lambda model, seed: {"slope": torch.zeros(DRAWS)})
+
+
+def trained(width: float) -> Draw:
+    """A guide that is trained on each data set, whose draws are as wide as they are, or wrongly so."""
+
+    def posterior(model: Callable[[], Any], seed: int) -> dict[str, Tensor]:
+        pyro.clear_param_store()
+        guide = AutoHypernetwork(model)
+        elbo = Trace_ELBO(num_particles=16, vectorize_particles=True, max_plate_nesting=1)
+        svi = SVI(model, guide, ClippedAdam({"lr": 0.02, "lrd": 0.01 ** (1 / 200)}), elbo)
+        for _ in range(200):
+            svi.step()
+        draws = guide.sample_posterior(DRAWS)["coefficients"]
+        mean = guide.sample_posterior(2000)["coefficients"].mean(0)
+        return {"coefficients": mean + width * (draws - mean)}
+
+    return posterior
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(("width", "wrong"), [(1.0, set()), (0.7, {"coefficients[0]", "coefficients[1]"})])
+def test_the_guide_is_calibrated_on_a_conjugate_model_and_would_not_be_if_it_were_narrower(
+    width: float, wrong: set[str]
+) -> None:
+    # For ranks that are uniform, 5 % of seeds would flag something (Bonferroni).
+    assert set(calibration(trained(width), repetitions=200).flagged) - {"log likelihood"} == wrong
