@@ -19,8 +19,9 @@ from bayeshyper.autoguide.simulation import calibrate_model
 from bayeshyper.diagnostics import SimulationCalibration
 
 ROWS, DRAWS, NOISE = 8, 31, 0.5
-X = torch.stack([torch.ones(ROWS), torch.linspace(-1.0, 1.0, ROWS)], dim=1)
+X = torch.linspace(-1.0, 1.0, ROWS)
 ARGUMENTS = (X, torch.zeros(ROWS))
+BOTH = {"intercept", "slope"}
 
 Draw = Callable[..., dict[str, Tensor]]
 
@@ -28,20 +29,23 @@ Draw = Callable[..., dict[str, Tensor]]
 def line(x: Tensor, y: Tensor) -> None:
     """A straight line with known noise, whose posterior is Gaussian."""
     scale = pyro.deterministic("scale", torch.tensor(NOISE))
-    coefficients = pyro.sample("coefficients", dist.Normal(0.0, 1.0).expand([2]).to_event(1))
+    intercept = pyro.sample("intercept", dist.Normal(0.0, 1.0))
+    slope = pyro.sample("slope", dist.Normal(0.0, 1.0))
     with pyro.plate("rows", len(x)):
-        pyro.sample("y", dist.Normal(x @ coefficients, scale), obs=y)
+        pyro.sample("y", dist.Normal(intercept + slope * x, scale), obs=y)
 
 
 def exact(width: float = 1.0, use: bool = True) -> Draw:
-    """N(m, C) with C⁻¹ = XᵀX/σ² + I and m = CXᵀy/σ²: as wide as it is, or wrongly so; or the prior."""
+    """N(m, C) with C⁻¹ = AᵀA/σ² + I and m = CAᵀy/σ²: as wide as it is, or wrongly so; or the prior."""
+    design = torch.stack([torch.ones(ROWS), X], dim=1)
 
     def posterior(model: Callable[[], Any], seed: int) -> dict[str, Tensor]:
         y = poutine.trace(model).get_trace().nodes["y"]["value"]
-        covariance = torch.linalg.inv(X.mT @ X / NOISE**2 + torch.eye(2)) if use else torch.eye(2)
-        mean = covariance @ X.mT @ y / NOISE**2 if use else torch.zeros(2)
+        covariance = torch.linalg.inv(design.mT @ design / NOISE**2 + torch.eye(2)) if use else torch.eye(2)
+        mean = covariance @ design.mT @ y / NOISE**2 if use else torch.zeros(2)
         noise = torch.randn(DRAWS, 2, generator=torch.Generator().manual_seed(seed))
-        return {"coefficients": mean + width * noise @ torch.linalg.cholesky(covariance).mT}
+        intercept, slope = (mean + width * noise @ torch.linalg.cholesky(covariance).mT).unbind(1)
+        return {"intercept": intercept, "slope": slope}
 
     return posterior
 
@@ -52,13 +56,13 @@ def calibration(posterior: Draw, repetitions: int = 100) -> SimulationCalibratio
 
 def test_an_exact_posterior_has_uniform_ranks() -> None:
     found = calibration(exact())
-    assert found.names == ("coefficients[0]", "coefficients[1]", "log likelihood")
+    assert found.names == ("intercept", "slope", "log likelihood")
     assert (found.ranks.shape, found.n_draws) == ((100, 3), DRAWS)
     assert found.flagged == ()
 
 
 def test_a_narrow_posterior_is_found_out() -> None:
-    assert set(calibration(exact(width=0.6)).flagged) >= {"coefficients[0]", "coefficients[1]"}
+    assert set(calibration(exact(width=0.6)).flagged) >= BOTH
 
 
 def test_only_the_likelihood_tells_that_the_data_were_ignored() -> None:
@@ -110,7 +114,7 @@ def test_what_draws_no_data_is_refused(model: Callable[[], Any], message: str) -
 
 
 def test_draws_without_a_site_are_refused() -> None:
-    with pytest.raises(ValueError, match="no draws of coefficients"):
+    with pytest.raises(ValueError, match="no draws of intercept"):
         calibration(lambda model, seed: {"slope": torch.zeros(DRAWS)})
 
 
@@ -121,18 +125,18 @@ def trained(width: float) -> Draw:
         pyro.clear_param_store()
         guide = AutoHypernetwork(model)
         elbo = Trace_ELBO(num_particles=16, vectorize_particles=True, max_plate_nesting=1)
-        svi = SVI(model, guide, ClippedAdam({"lr": 0.02, "lrd": 0.01 ** (1 / 200)}), elbo)
-        for _ in range(200):
+        svi = SVI(model, guide, ClippedAdam({"lr": 0.02, "lrd": 0.01 ** (1 / STEPS)}), elbo)
+        for _ in range(100):
             svi.step()
-        draws = guide.sample_posterior(DRAWS)["coefficients"]
-        mean = guide.sample_posterior(2000)["coefficients"].mean(0)
-        return {"coefficients": mean + width * (draws - mean)}
+        draws, many = guide.sample_posterior(DRAWS), guide.sample_posterior(2000)
+        means = {name: values.mean(0) for name, values in many.items()}
+        return {name: means[name] + width * (values - means[name]) for name, values in draws.items()}
 
     return posterior
 
 
 @pytest.mark.long
-@pytest.mark.parametrize(("width", "wrong"), [(1.0, set()), (0.7, {"coefficients[0]", "coefficients[1]"})])
+@pytest.mark.parametrize(("width", "wrong"), [(1.0, set()), (0.7, BOTH)])
 def test_the_guide_is_calibrated_on_a_conjugate_model_and_would_not_be_if_it_were_narrower(
     width: float, wrong: set[str]
 ) -> None:
