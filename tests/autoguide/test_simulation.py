@@ -19,6 +19,7 @@ from bayeshyper.autoguide.simulation import calibrate_model
 from bayeshyper.diagnostics import SimulationCalibration
 
 ROWS, DRAWS, NOISE = 8, 31, 0.5
+STEPS = 100
 X = torch.linspace(-1.0, 1.0, ROWS)
 ARGUMENTS = (X, torch.zeros(ROWS))
 BOTH = {"intercept", "slope"}
@@ -118,27 +119,40 @@ def test_draws_without_a_site_are_refused() -> None:
         calibration(lambda model, seed: {"slope": torch.zeros(DRAWS)})
 
 
-def trained(width: float) -> Draw:
-    """A guide that is trained on each data set, whose draws are as wide as they are, or wrongly so."""
+@pytest.fixture(scope="module")
+def trained() -> Draw:
+    """A guide that is trained on each data set; what it drew for a seed, it draws again."""
+    known: dict[int, dict[str, Tensor]] = {}
 
     def posterior(model: Callable[[], Any], seed: int) -> dict[str, Tensor]:
-        pyro.clear_param_store()
-        guide = AutoHypernetwork(model)
-        elbo = Trace_ELBO(num_particles=16, vectorize_particles=True, max_plate_nesting=1)
-        svi = SVI(model, guide, ClippedAdam({"lr": 0.02, "lrd": 0.01 ** (1 / STEPS)}), elbo)
-        for _ in range(100):
-            svi.step()
-        draws, many = guide.sample_posterior(DRAWS), guide.sample_posterior(2000)
-        means = {name: values.mean(0) for name, values in many.items()}
-        return {name: means[name] + width * (values - means[name]) for name, values in draws.items()}
+        if seed not in known:
+            guide = AutoHypernetwork(model)
+            elbo = Trace_ELBO(num_particles=16, vectorize_particles=True, max_plate_nesting=1)
+            svi = SVI(model, guide, ClippedAdam({"lr": 0.05, "lrd": 0.01 ** (1 / STEPS)}), elbo)
+            for _ in range(STEPS):
+                svi.step()
+            known[seed] = guide.sample_posterior(DRAWS)
+        return known[seed]
 
     return posterior
+
+
+def narrower(posterior: Draw, width: float) -> Draw:
+    """Draws drawn towards their own mean, as those of a guide that is too narrow."""
+
+    def narrow(model: Callable[[], Any], seed: int) -> dict[str, Tensor]:
+        draws = posterior(model, seed)
+        return {name: (1.0 - width) * values.mean(0) + width * values for name, values in draws.items()}
+
+    return narrow
 
 
 @pytest.mark.long
 @pytest.mark.parametrize(("width", "wrong"), [(1.0, set()), (0.7, BOTH)])
 def test_the_guide_is_calibrated_on_a_conjugate_model_and_would_not_be_if_it_were_narrower(
-    width: float, wrong: set[str]
+    trained: Draw, width: float, wrong: set[str]
 ) -> None:
-    # For ranks that are uniform, 5 % of seeds would flag something (Bonferroni).
-    assert set(calibration(trained(width), repetitions=200).flagged) - {"log likelihood"} == wrong
+    # Where all ranks are uniform, 5 % of seeds flag something. In 200 data sets, a width of 0.7 is seen in
+    # 97 % of them.
+    found = calibration(narrower(trained, width), repetitions=200)
+    assert set(found.flagged) - {"log likelihood"} == wrong
