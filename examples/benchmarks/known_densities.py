@@ -213,8 +213,8 @@ def _reach(guide: str, part: pd.DataFrame) -> str:
     v = WIDTH * part.v_low.max(), WIDTH * part.v_high.min()
     scale = WIDTH * part.scale_low.max(), WIDTH * part.scale_high.min()
     return (
-        f"- The funnel by {guide}: quantiles of v are right from {v[0]:.1f} to {v[1]:.1f}, the scale of x given "
-        f"v from {scale[0]:.1f} to {scale[1]:.1f}."
+        f"- The funnel by {guide}: quantiles of v are right from {v[0]:.1f} to {v[1]:.1f}, the scale of x "
+        f"given v from {scale[0]:.1f} to {scale[1]:.1f}."
     )
 
 
