@@ -5,10 +5,12 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
+from bayeshyper.hypernets import WeightDraw
 from bayeshyper.inference.density import MemberDensity
 
 from .posterior import LatentPosterior
@@ -48,8 +50,9 @@ class LatentDensity:
         net = posterior.hypernetwork
         self.members = [net.member(index).to("cpu", torch.float64) for index in range(posterior.members)]
         self._densities = [MemberDensity(member, generator) for member in self.members]
-        self.frame = copy.deepcopy(posterior.frame).to("cpu", torch.float64).requires_grad_(False)
-        self.log_volume = self.frame.log_volume
+        self._frame = copy.deepcopy(posterior.frame).to("cpu", torch.float64).requires_grad_(False)
+        self.log_volume = self._frame.log_volume
+        self._like, self._generator = posterior.frame.location, generator
 
     def __call__(self, latents: Tensor, inner: int = 256) -> Tensor:
         """log q(u), ``(S,)`` for ``(S, D)``: of an unbiased estimate of q(u).
@@ -61,13 +64,26 @@ class LatentDensity:
         parts = [self.bounds(index, latents, inner)[0] for index in range(len(self.members))]
         return torch.logsumexp(torch.stack(parts), dim=0) - math.log(len(parts))
 
+    def draw(self, index: int, n: int) -> tuple[Tensor, WeightDraw]:
+        """n draws of one member: ``(n, D)`` in the posterior's type, and the draw of w that they are."""
+        draw = self.members[index].draw(n, generator=self._generator)
+        places = draw.weights.expand(len(self.members), -1, -1)
+        latents = self._frame(places)[index].to(self._like)
+        # The type rounds them: what is looked at is the draw of these very numbers.
+        return latents, replace(draw, weights=self._coordinates(index, latents).unsqueeze(0))
+
     def bounds(
         self, index: int, latents: Tensor, inner: int, z: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
         """log q_m(u) of one member from below and from above, as `MemberDensity.bounds` has them."""
-        coordinates = self.frame.inverse(latents.to("cpu", torch.float64))[index]
+        coordinates = self._coordinates(index, latents)
         below, above = self._densities[index].bounds(coordinates, inner, z)
         return below - self.log_volume[index], above - self.log_volume[index]
+
+    def _coordinates(self, index: int, latents: Tensor) -> Tensor:
+        """u ``(S, D)`` to the w of one member."""
+        coordinates: Tensor = self._frame.inverse(latents.to("cpu", torch.float64))[index]
+        return coordinates
 
 
 @torch.no_grad()

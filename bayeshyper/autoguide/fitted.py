@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from numpy.typing import ArrayLike
@@ -12,8 +12,12 @@ from torch import Tensor
 
 from .conditional import GivenContexts
 from .density import log_density
+from .joint import LogJoint
 from .posterior import LatentPosterior
 from .sites import LatentSites
+
+if TYPE_CHECKING:  # diagnostics know ArviZ, which takes seconds to import
+    from bayeshyper.diagnostics import Audit
 
 __all__ = ["FittedGuide"]
 
@@ -35,6 +39,14 @@ class FittedGuide(AutoGuide):
     def _given(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> LatentPosterior | GivenContexts:
         """What latents are drawn from, given the model's arguments."""
         raise NotImplementedError
+
+    def _log_joint(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> LogJoint:
+        if self.model is None:
+            raise ValueError(
+                "Got a guide without its model, as one is that was saved and loaded, expected one that knows "
+                "it. Make the guide from the model again, and give it the saved state_dict()."
+            )
+        return LogJoint(self.model, self._seen, args, kwargs)
 
     @property
     def posterior(self) -> LatentPosterior:
@@ -95,6 +107,27 @@ class FittedGuide(AutoGuide):
             ValueError: A site without values, or with values of another shape; a context of several rows.
         """
         return log_density(self.posterior_at(*args, **kwargs), self._seen, values, inner=inner, seed=seed)
+
+    def audit(self, *args: Any, draws: int = 256, inner: int = 64, seed: int = 0, **kwargs: Any) -> Audit:
+        """The ELBO between two bounds, whatever training believed: ``elbo_lower``, ``elbo_upper`` and more.
+
+        Args:
+            *args: The model's, for all rows.
+            draws: Of each member; at least 50 for a k̂.
+            inner: K, importance draws of the noise for each; at least 64 for bounds worth having.
+            seed: Of all that is drawn.
+            **kwargs: The model's.
+
+        Returns:
+            The members' mean, and each member's own in ``members``: in nats, with standard errors.
+
+        Raises:
+            ValueError: A model whose density changes from call to call, as one does that subsamples.
+        """
+        from .audit import audit
+
+        posterior = self.posterior_at(*args, **kwargs)
+        return audit(posterior, self._log_joint(args, kwargs), draws=draws, inner=inner, seed=seed)
 
     def to_arviz(
         self,

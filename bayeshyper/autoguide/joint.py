@@ -18,6 +18,8 @@ from .sites import LatentSites
 __all__ = ["LogJoint"]
 
 PARTICLES = "_particles"
+# Draws that a model which can have many at once is given, where there are very many.
+AT_ONCE = 128
 # How far two evaluations of one number may be apart by rounding alone, as a share of it.
 ROUNDING = {torch.float32: 1e-3, torch.float64: 1e-8}
 
@@ -74,6 +76,35 @@ class LogJoint:
         if self._subsampled or not torch.isfinite(first).all():
             return False
         return torch.equal(first, self._one_by_one(flat))
+
+    @torch.no_grad()
+    def at_draws(self, flat: Tensor) -> Tensor:
+        """The log joint density at each of many draws, ``(S,)`` in float64, for what is to be exact.
+
+        Raises:
+            ValueError: A density that changes from call to call, or that is NaN.
+        """
+        first = self._one_by_one(flat[:1])
+        if self._subsampled:
+            raise ValueError(
+                "Got a model that subsamples the rows of a plate, expected one that sees all of them: its "
+                "density changes from call to call. Make subsample_size an argument of the model, and give "
+                "all rows here."
+            )
+        if not torch.equal(first.nan_to_num(), self._one_by_one(flat[:1]).nan_to_num()):
+            raise ValueError(
+                "Got a model whose density differs from call to call at the same latents, expected a fixed "
+                "one: it draws sites that are hidden from the guide. Let the guide have them, or mark those "
+                "that are discrete with infer={'enumerate': 'parallel'}, so that they are summed out."
+            )
+        found = torch.cat([self(part) for part in flat.split(AT_ONCE)]).double()
+        if bool(found.isnan().any()):
+            raise ValueError(
+                f"Got a log density of NaN at {int(found.isnan().sum())} of {len(flat)} draws of the guide, "
+                "expected numbers. Look for what the model computes there: roots and logarithms of negative "
+                "numbers, and scales that are 0 or infinite."
+            )
+        return found
 
     def _agree(self, flat: Tensor) -> bool:
         """Whether draws at once have the densities of one draw at a time."""

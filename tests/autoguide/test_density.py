@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import Any
 
 import pyro
 import pyro.distributions as dist
@@ -13,8 +11,8 @@ import torch
 from pyro import poutine
 from torch import Tensor
 
-from bayeshyper.autoguide import AutoHypernetwork
 from tests.autoguide.amortised import local, local_context, local_data, pooled, pooled_context
+from tests.autoguide.bent import bent, log_density_by_quadrature
 
 
 def scale_alone() -> None:
@@ -34,23 +32,20 @@ def three_shares() -> None:
     pyro.sample("shares", dist.Dirichlet(torch.ones(3)))
 
 
-def bent(model: Callable[..., Any], **settings: Any) -> AutoHypernetwork:
-    """A guide in float64 whose means and scales follow the noise: nothing about it is left as it starts."""
-    torch.set_default_dtype(torch.float64)
-    torch.manual_seed(0)
-    guide = AutoHypernetwork(model, **{"noise_dim": 1, "hidden": (4,), **settings})
-    generator = torch.Generator().manual_seed(1)
-    with torch.no_grad():
-        for parameter in guide.parameters():
-            parameter.add_(0.5 * torch.randn(parameter.shape, generator=generator))
-    return guide
-
-
 def grid(*ends: tuple[float, float], points: int) -> tuple[list[Tensor], float]:
     """Midpoints of a grid's cells, one tensor ``(G,)`` for each axis, and the volume of a cell."""
     axes = [low + (high - low) * (torch.arange(points) + 0.5) / points for low, high in ends]
     volume = math.prod((high - low) / points for low, high in ends)
     return [axis.flatten() for axis in torch.meshgrid(*axes, indexing="ij")], volume
+
+
+@pytest.mark.parametrize("members", [1, 2])
+def test_it_is_the_integral_over_the_noise(members: int) -> None:
+    guide = bent(scale_alone, members=members)
+    values = guide.sample_posterior(20, generator=torch.Generator().manual_seed(0))
+    log_scale = values["scale"].log()
+    exact = log_density_by_quadrature(guide, log_scale.unsqueeze(-1)) - log_scale
+    torch.testing.assert_close(guide.log_density(values, inner=2048), exact, atol=0.05, rtol=0)
 
 
 @pytest.mark.parametrize("members", [1, 2])

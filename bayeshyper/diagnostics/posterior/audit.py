@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from bayeshyper.diagnostics.posterior.densities import density_source, draw_density, log_likelihood
-from bayeshyper.diagnostics.posterior.psis import MIN_DRAWS, PSIS, pareto_khat
+from bayeshyper.diagnostics.posterior.psis import PSIS, psis_of
 from bayeshyper.hypernets import Hypernetwork, WeightDraw
 from bayeshyper.inference import channel_of, information_bounds
 from bayeshyper.models import BayesianModel, Conditional
 
-__all__ = ["Audit", "audit"]
+__all__ = ["Audit", "Estimates", "audit", "mean_and_error", "pooled"]
+
+Estimates = Mapping[str, tuple[float, float]]
+"""Means with their standard errors, in nats, by the names of an audit's quantities."""
 
 # How far from either bound, beyond two standard errors, the linearised entropy is flagged.
 TOLERANCE_NATS = 0.5
@@ -40,6 +44,7 @@ class Audit:
         temperature: The KL weight that the posterior was trained at.
         psis: Pareto k̂ of p(θ, y)/q(θ) at the audit's own draws, log q exact or linearised; None with fewer
             than 50 draws, where one of them is not finite, and in files of versions that did not ask.
+        members: The audit of each member alone; of files, none.
     """
 
     elbo_lower: float
@@ -57,6 +62,7 @@ class Audit:
     n_members: int = 1
     temperature: float = 1.0
     psis: PSIS | None = None
+    members: tuple[Audit, ...] = field(default=(), repr=False, compare=False)
 
     @property
     def flagged(self) -> bool:
@@ -77,8 +83,9 @@ class Audit:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain numbers, for JSON, with the flag."""
+        record = {part.name: getattr(self, part.name) for part in fields(self) if part.name != "members"}
         weights = None if self.psis is None else self.psis.to_dict()
-        return {**asdict(self), "psis": weights, "flagged": self.flagged}
+        return {**record, "psis": weights, "flagged": self.flagged}
 
     @classmethod
     def from_dict(cls, record: dict[str, Any]) -> Audit:
@@ -125,20 +132,25 @@ def audit(
     generator = torch.Generator().manual_seed(seed)
     members = [hypernetwork.member(index) for index in range(hypernetwork.members)]
     audited = [_audit_member(model, member, x, y, draws, inner, generator) for member in members]
-    parts = [numbers for numbers, _ in audited]
-    ratios = torch.stack([of_member for _, of_member in audited])
-    mean: dict[str, Any] = {}
+    weights = psis_of([of_member for _, of_member in audited], density_source(members[0], sampled=False))
+    return pooled([estimates for estimates, _ in audited], temperature=temperature, psis=weights)
+
+
+def pooled(parts: Sequence[Estimates], *, temperature: float = 1.0, psis: PSIS | None = None) -> Audit:
+    """The audit of a mixture: its members' means, from the estimates of each of them."""
+    numbers: dict[str, float] = {}
     for name in parts[0]:
-        values = [part[name] for part in parts]
-        if name.endswith("_error"):
-            mean[name] = math.sqrt(sum(value**2 for value in values)) / len(parts)
-        else:
-            mean[name] = sum(values) / len(parts)
-    weights = None
-    if draws >= MIN_DRAWS and bool(ratios.isfinite().all()):
-        khat, ess = zip(*map(pareto_khat, ratios.numpy()), strict=True)
-        weights = PSIS(khat, ess, draws, density_source(members[0], sampled=False))
-    return Audit(**mean, n_members=len(parts), temperature=temperature, psis=weights)
+        means, errors = zip(*(part[name] for part in parts), strict=True)
+        numbers[name] = sum(means) / len(parts)
+        numbers[f"{name}_error"] = math.hypot(*errors) / len(parts)
+    alone = [pooled([part], temperature=temperature) for part in parts] if len(parts) > 1 else []
+    return Audit(**numbers, n_members=len(parts), temperature=temperature, psis=psis, members=tuple(alone))
+
+
+def mean_and_error(values: Tensor) -> tuple[float, float]:
+    """The mean of estimates ``(n,)`` and its standard error."""
+    error = values.std().item() / math.sqrt(len(values)) if len(values) > 1 else math.inf
+    return values.mean().item(), error
 
 
 def _audit_member(
@@ -149,24 +161,28 @@ def _audit_member(
     draws: int,
     inner: int,
     generator: torch.Generator,
-) -> tuple[dict[str, float], Tensor]:
-    """The numbers of one restart, and its log importance weights ``(draws,)``."""
-    scale = member.unit.double() * member.output_noise.double()[0]
-    noise_entropy = 0.5 * member.size * math.log(2 * math.pi * math.e) + scale.log().sum().item()
+) -> tuple[Estimates, Tensor]:
+    """The estimates of one restart, and its log importance weights ``(draws,)``."""
     bounds = information_bounds(channel_of(member), draws=draws, inner=inner, generator=generator)
+    noise = _noise_entropy(member, bounds.z)
     draw = member.draw(draws, generator=generator)
     weights = draw.weights[0]
     likelihood = log_likelihood(model, weights, x, y)
-    joint, joint_error = _mean_and_error(likelihood + _expected_log_prior(model, draw))
-    numbers: dict[str, float] = {}
+    joint, joint_error = mean_and_error(likelihood + _expected_log_prior(model, draw))
+    estimates: dict[str, tuple[float, float]] = {}
     for name in ("lower", "upper", "linearized"):
-        information, error = _mean_and_error(getattr(bounds, name))
-        numbers[f"entropy_{name}"] = noise_entropy + information
-        numbers[f"entropy_{name}_error"] = error
-        numbers[f"elbo_{name}"] = noise_entropy + information + joint
-        numbers[f"elbo_{name}_error"] = math.hypot(error, joint_error)
-    log_q = draw_density(member, draw, density_source(member, sampled=False))
-    return numbers, likelihood + model.prior().log_prob(weights).double() - log_q
+        entropy, error = mean_and_error(noise + getattr(bounds, name))
+        estimates[f"entropy_{name}"] = entropy, error
+        estimates[f"elbo_{name}"] = entropy + joint, math.hypot(error, joint_error)
+    log_q = draw_density(member, draw, density_source(member, sampled=False), generator=generator)
+    return estimates, likelihood + model.prior().log_prob(weights).double() - log_q
+
+
+def _noise_entropy(member: Hypernetwork, z: Tensor) -> Tensor:
+    """H[q(θ | z)] of each z ``(n, d)``: ``(n,)``, or ``(1,)`` where σ does not vary."""
+    features = member.trunk(z.to(member.mean).unsqueeze(0))
+    scale = member.unit.double() * member.noise_at(features).double()[0]
+    return 0.5 * member.size * math.log(2 * math.pi * math.e) + scale.log().sum(-1)
 
 
 def _expected_log_prior(model: BayesianModel, draw: WeightDraw) -> Tensor:
@@ -176,8 +192,3 @@ def _expected_log_prior(model: BayesianModel, draw: WeightDraw) -> Tensor:
     expected: Tensor = model.prior().log_prob(weights).double()
     del weights.conditional  # type: ignore[attr-defined]
     return expected
-
-
-def _mean_and_error(values: Tensor) -> tuple[float, float]:
-    error = values.std().item() / math.sqrt(len(values)) if len(values) > 1 else math.inf
-    return values.mean().item(), error

@@ -15,20 +15,26 @@ from bayeshyper.models import BayesianModel
 
 __all__ = ["DensitySource", "density_source", "draw_density", "log_likelihood"]
 
-DensitySource = Literal["exact", "linearised", "importance-sampled lower bound"]
+DensitySource = Literal[
+    "exact", "linearised", "importance-sampled lower bound", "importance-sampled upper bound"
+]
 """Where log q(θ) comes from: a closed form where the noise enters linearly; the Gaussian of the tangent at
-each draw; or importance sampling over the noise z, which is below log q in expectation and consistent."""
+each draw; or importance sampling over the noise z, which is consistent, and below log q in expectation; or
+above it where the draw's own z is counted in, as for weights that are unbiased."""
 
 # Numbers that the Jacobians of a chunk of draws may hold at once: 32 MB of float64.
 NUMBERS_AT_ONCE = 2**22
 
 
 def density_source(member: Hypernetwork, *, sampled: bool = True) -> DensitySource:
-    """The best that is known of one restart's log q; without ``sampled`` the best that is cheap."""
-    affine = isinstance(member.head, LinearHead) and getattr(member.trunk, "hidden", None) == ()
+    """The best that is known of one restart's log q; without ``sampled`` the best that is cheap.
+
+    Where σ varies with z nothing is: a tangent of the means knows nothing of what the scales tell.
+    """
+    affine = member.linear and getattr(member.trunk, "hidden", None) == ()
     if member.trunk.noise_dim == 0 or affine:
         return "exact"
-    return "importance-sampled lower bound" if sampled else "linearised"
+    return "importance-sampled lower bound" if sampled or member.varying is not None else "linearised"
 
 
 @torch.no_grad()

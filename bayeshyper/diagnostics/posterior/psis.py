@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -127,6 +128,15 @@ def pareto_khat(log_weights: ArrayLike) -> tuple[float, float]:
         return 0.0, float(len(values))
     smoothed, khat = smooth_weights(values)
     return math.inf if math.isnan(khat) else khat, float(1.0 / np.exp(2.0 * smoothed).sum())
+
+
+def psis_of(log_weights: Sequence[Tensor], source: DensitySource) -> PSIS | None:
+    """The PSIS of log weights ``(S,)`` of each restart; None where they are too few, or not all finite."""
+    ratios = torch.stack(list(log_weights))
+    if ratios.shape[1] < MIN_DRAWS or not bool(ratios.isfinite().all()):
+        return None
+    khat, ess = zip(*map(pareto_khat, ratios.numpy()), strict=True)
+    return PSIS(khat, ess, ratios.shape[1], source)
 
 
 @torch.no_grad()
