@@ -179,19 +179,15 @@ class AutoHypernetwork(FittedGuide):
         elif torch.is_grad_enabled() and poutine.get_mask() is not False:
             # Not where a fitted guide predicts, on other rows.
             self._watch.look(self.model, args, kwargs, self._seen)
-        plates = self._create_plates(*args, **kwargs)
         announce_parameters(self._pyro_name, self)
-        given, rows = self._given(args, kwargs), self._seen.rows
-        with in_plate(given, rows and self._prototype_frames[rows.name], plates) as draw:
+        given, rows = self._given(args, kwargs), None
+        if isinstance(given, GivenContexts) and self._seen.rows is not None:
+            rows = present_frame(self.model, self._seen, len(given.contexts), args, kwargs)
+            self._prototype_frames[rows.name] = rows  # of as many rows as this call's arguments have
+        plates = self._create_plates(*args, **kwargs)  # type: ignore[no-untyped-call]
+        with in_plate(given, rows, plates) as draw:
             flat = pyro.sample(f"_{self._pyro_name}_latent", draw, infer={"is_auxiliary": True})
         return {site.name: place(site, flat, plates, rows) for site in self._seen}
-
-    def _create_plates(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
-        rows = self._seen.rows
-        if rows is not None and self.model is not None:  # of as many rows as this call's arguments have
-            self._prototype_frames[rows.name] = present_frame(self.model, self._seen, args, kwargs)
-        plates: dict[str, Any] = super()._create_plates(*args, **kwargs)  # type: ignore[no-untyped-call]
-        return plates
 
     @property
     def _seen(self) -> LatentSites:

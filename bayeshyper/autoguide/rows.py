@@ -58,18 +58,31 @@ def _stands_in(site: LatentSite, plate: str) -> bool:
     return any(frame.name == plate for frame in site.frames)
 
 
-@torch.no_grad()
 def present_frame(
-    model: Callable[..., Any], sites: LatentSites, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+    model: Callable[..., Any] | None,
+    sites: LatentSites,
+    count: int,
+    args: tuple[Any, ...],
+    kwargs: Mapping[str, Any],
 ) -> Any:
     """The plate of rows as it is for these arguments: the model is run as far as its first latent.
 
+    Args:
+        model: The guide's; None for a guide that was stored, which is without it.
+        sites: Its latents.
+        count: How many rows the context has.
+        args: The model's arguments.
+        kwargs: Its keyword arguments.
+
     Raises:
-        ValueError: The latents do not stand in it any more.
+        ValueError: The latents do not stand in the plate any more; or other rows than when the guide was made
+            while it is trained without its model, which alone knows the size of their plate.
     """
     plate = sites.rows
+    if model is None:
+        return _stored_frame(plate, count)
     try:
-        with outside():
+        with outside(), torch.no_grad():
             poutine.escape(model, lambda site: site["name"] in sites.names)(*args, **kwargs)
     except NonlocalExit as reached:
         for frame in reached.site["cond_indep_stack"]:
@@ -79,6 +92,18 @@ def present_frame(
         f"Got a model whose latents do not stand in the plate {plate.name!r} at dim {plate.dim} now, "
         "expected them there as when the guide was made."
     )
+
+
+def _stored_frame(plate: Any, count: int) -> Any:
+    if count in (plate.size, plate.full_size):
+        return plate
+    if torch.is_grad_enabled() and poutine.get_mask() is not False:
+        raise ValueError(
+            f"Got a context of {count} rows for a guide that was stored, and so has no model, expected "
+            f"{plate.size} as when it was made: the model alone knows the size of their plate, which "
+            "training needs. To draw, call the guide within torch.no_grad(), or its sample_posterior."
+        )
+    return plate._replace(size=count, full_size=count)
 
 
 @contextmanager

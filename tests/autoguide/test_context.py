@@ -87,6 +87,23 @@ def test_at_the_start_nothing_depends_on_the_context() -> None:
     assert (draws.std(0) / 0.2).log().abs().max() < 0.1
 
 
+def test_the_density_at_a_context_is_that_of_its_draws(of_rows: AutoHypernetwork) -> None:
+    """It integrates to 1, and has the moments of the draws; and it is another one for each row."""
+    grid = torch.linspace(-6.0, 6.0, 601, dtype=torch.float64).unsqueeze(1)
+    for y, scale in (([1.5], [0.5]), ([-1.0], [1.0])):
+        row = torch.tensor(y), torch.tensor(scale)
+        density = of_rows.log_density({"theta": grid}, *row).exp()
+        step = grid[1, 0] - grid[0, 0]
+        assert (density.sum() * step).item() == pytest.approx(1.0, abs=0.01)
+        draws = of_rows.sample_posterior(20_000, *row)["theta"].double()
+        mean = (density @ grid[:, 0]) * step
+        assert (mean - draws.mean()).abs() < 5 * draws.std() / math.sqrt(20_000)
+        spread = ((density @ (grid[:, 0] - mean).square()) * step).sqrt()
+        assert spread.item() == pytest.approx(draws.std().item(), rel=0.03)
+    with pytest.raises(ValueError, match="Got a context of 4 rows, expected one"):
+        of_rows.log_density({"theta": torch.zeros(3, 4)}, *local_data(4))
+
+
 def test_median_and_quantiles_are_of_each_row(of_rows: AutoHypernetwork) -> None:
     y, scale = local_data(6)
     mean, sd = local_exact(y, scale)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import pickle
 from collections.abc import Callable
 from typing import Any
 
@@ -184,6 +185,23 @@ def test_arviz_has_the_posterior_of_the_rows_given(of_rows: AutoHypernetwork) ->
     y, scale = local_data(9)
     gathered = of_rows.to_arviz(y, scale, draws=20, groups=["posterior"])
     assert gathered["posterior"]["theta"].shape == (1, 20, 9)
+
+
+def test_a_guide_that_was_stored_draws_for_new_rows(of_rows: AutoHypernetwork) -> None:
+    stored = pickle.loads(pickle.dumps(of_rows))
+    y, scale = local_data(7)
+    with torch.no_grad():
+        assert stored(y, scale)["theta"].shape == (7,)
+    draws = Predictive(local, guide=stored, num_samples=3)(y, scale)
+    assert draws["theta"].shape == (3, 7)
+    with pytest.raises(ValueError, match="7 rows for a guide that was stored, and so has no model"):
+        stored(y, scale)
+    state = torch.Generator()
+    ours, theirs = (
+        guide.sample_posterior(2, y, scale, generator=state.manual_seed(0))["theta"]
+        for guide in (of_rows, stored)
+    )
+    torch.testing.assert_close(ours, theirs, rtol=0, atol=0)
 
 
 def test_rows_that_are_of_no_plate_are_refused_and_latents_outside_named() -> None:
