@@ -183,7 +183,7 @@ class LatentSites:
         for site in self._sites:
             plates = [1] * site.batch_dim
             if self.rows is not None:
-                plates[self.rows.dim] = flat.shape[1]
+                plates[self.rows.dim] = flat.shape[1:-1].numel()  # of one row also (S, D)
             draws = flat.reshape(len(flat), *plates, self.size)
             found[site.name] = site.constrain(site.unconstrained(draws))
         return found

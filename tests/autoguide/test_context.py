@@ -104,6 +104,18 @@ def test_the_density_at_a_context_is_that_of_its_draws(of_rows: AutoHypernetwork
         of_rows.log_density({"theta": torch.zeros(3, 4)}, *local_data(4))
 
 
+def test_the_audit_at_a_context_is_below_the_evidence(of_rows: AutoHypernetwork) -> None:
+    """log p(y) is known, and what is missing to it is KL(q ‖ p): little, for a fitted guide."""
+    for y, scale in (([1.5], [0.5]), ([-1.0], [1.0])):
+        row = torch.tensor(y), torch.tensor(scale)
+        evidence = dist.Normal(0.0, (1.0 + row[1].square()).sqrt()).log_prob(row[0]).item()
+        audit = of_rows.audit(*row)
+        assert audit.elbo_lower - 4 * audit.elbo_lower_error < evidence
+        assert audit.elbo_upper == pytest.approx(evidence, abs=0.05)
+    with pytest.raises(ValueError, match="Got a context of 4 rows, expected one"):
+        of_rows.audit(*local_data(4))
+
+
 def test_median_and_quantiles_are_of_each_row(of_rows: AutoHypernetwork) -> None:
     y, scale = local_data(6)
     mean, sd = local_exact(y, scale)
