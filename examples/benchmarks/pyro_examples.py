@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import logging
 import math
 import time
 import warnings
@@ -38,7 +39,7 @@ OURS = "AutoHypernetwork"
 
 
 def run(made: PublicExample, guide_of: Callable[..., AutoGuide], seed: int) -> tuple[float, float, float]:
-    """Train a guide as the example does: its ELBO, the standard error of that, and the seconds of training."""
+    """Train a guide as the example does: its ELBO, the standard error of that, and the seconds it took."""
     pyro.clear_param_store()
     pyro.set_rng_seed(seed)
     guide = guide_of(made.guided or made.model)
@@ -85,10 +86,16 @@ def table(rows: pd.DataFrame) -> str:
         difference = ours["elbo"].mean() - own["elbo"].mean()
         error = math.hypot(standard_error(ours), standard_error(own))
         verdict = "within noise" if abs(difference) < 2 * error else "better" if difference > 0 else "worse"
-        lines.append(
-            f"| {name} | `{of['source'].iloc[0].split('/')[-1]}` | {own['guide'].iloc[0]} "
-            f"| {own['elbo'].mean():.3f} | {ours['elbo'].mean():.3f} | {difference:+.3f} ± {error:.3f} | {verdict} |"
+        cells = (
+            name,
+            f"`{of['source'].iloc[0].split('/')[-1]}`",
+            own["guide"].iloc[0],
+            f"{own['elbo'].mean():.3f}",
+            f"{ours['elbo'].mean():.3f}",
+            f"{difference:+.3f} ± {error:.3f}",
+            verdict,
         )
+        lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
@@ -109,6 +116,7 @@ def main() -> None:
         "--table", action="store_true", help="print the table of finished runs and do no more"
     )
     options = parser.parse_args()
+    logging.getLogger("pyro").setLevel(logging.WARNING)
     chosen = [n for n in EXAMPLES if not options.examples or any(part in n for part in options.examples)]
     if not options.table:
         measure(chosen, options.seeds, options.out, options.only)

@@ -110,8 +110,7 @@ class LinearTrend(ForecastingModel):  # type: ignore[misc]
         bias = pyro.sample("bias", dist.Normal(0.0, 10.0).expand([zero_data.shape[-1]]).to_event(1))
         weight = pyro.sample("weight", dist.Normal(0.0, 0.1).expand([covariates.shape[-1]]).to_event(1))
         scale = pyro.sample("noise_scale", dist.LogNormal(-5.0, 5.0).expand([1]).to_event(1))
-        prediction = bias.unsqueeze(-2) + (weight.unsqueeze(-2) * covariates).sum(-1, keepdim=True)
-        self.predict(dist.Normal(0.0, scale.unsqueeze(-2)), prediction)
+        self.predict(dist.Normal(0.0, scale), bias + (weight * covariates).sum(-1, keepdim=True))
 
 
 def weekly_series() -> tuple[Tensor, Tensor]:
