@@ -109,7 +109,7 @@ def standard_error(rows: pd.DataFrame) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("examples", nargs="*", help="parts of the names of examples; all where none is given")
-    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--seeds", type=int, default=3, help="how many, from 0")
     parser.add_argument("--out", type=Path, default=FILE)
     parser.add_argument("--only", choices=("own", "ours"), help="the examples' own guides alone, or ours")
     parser.add_argument(
