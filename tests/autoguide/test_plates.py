@@ -84,7 +84,7 @@ def test_the_rows_of_a_data_loader_are_the_guides_rows(guide_of: Guide, in_a_lis
         guide.append(guide_of(poutine.block(models.given_rows, hide=["loc"])))
     else:
         guide = guide_of(models.given_rows, create_plates=models.plates_of_given_rows)
-    svi = SVI(models.given_rows, guide, pyro.optim.Adam({"lr": 0.1}), Trace_ELBO())
+    svi = SVI(models.given_rows, guide, pyro.optim.ClippedAdam({"lr": 0.1, "lrd": 0.98}), Trace_ELBO())
     for _ in range(60):
         for rows in torch.randperm(5).split(2):  # the last batch is smaller
             svi.step(y[rows], rows, 5)
