@@ -16,7 +16,7 @@ from bayeshyper.inference.entropies.recognition import Recognition
 
 from .frame import Frame, Shift
 from .start import StartingGaussian
-from .steps import step_per_input
+from .steps import step_per_input, step_per_scale
 
 __all__ = ["CORRELATED", "EntropyChoice", "LatentPosterior"]
 
@@ -76,6 +76,7 @@ class LatentPosterior(nn.Module):
         self.frame: Frame | Shift = Frame(starts) if len(like) <= CORRELATED else Shift(starts)
         self.entropy = _entropy(entropy, self.hypernetwork)
         step_per_input(self)
+        step_per_scale(self.hypernetwork, "log_output_noise")
 
     def __reduce__(self) -> tuple[Callable[..., LatentPosterior], tuple[Any, ...]]:
         """Made again and given its state: torch pickles no module with matrices in other units."""

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-__all__ = ["step_per_input"]
+__all__ = ["step_per_input", "step_per_scale"]
 
 # Of k, in the unit that a matrix of k inputs is stored in.
 POWER = 0.75
+# log log(1 + eˢ) is s below, as eˢ is nothing beside 1.
+SMALL = -17.0
 
 
 def step_per_input(module: nn.Module) -> None:
@@ -36,6 +39,38 @@ def step_per_input(module: nn.Module) -> None:
         for name, parameter in list(owner.named_parameters(recurse=False)):
             if parameter.dim() >= 3 and parameter.shape[-1] > 1:
                 parametrize.register_parametrization(owner, name, _PerStep(parameter.shape[-1] ** POWER))
+
+
+def step_per_scale(module: nn.Module, name: str) -> None:
+    """Store the logarithms of scales σ as s = softplus⁻¹(σ), as AutoNormal stores its scales.
+
+    A step of η moves a small σ by about η σ, as it would move the logarithm, but a large one by no more than η:
+    where scales are far above 1, as those of sparse gammas' logarithms, steps of the logarithm run away.
+
+    Args:
+        module: Changed in place; no value that it computes is.
+        name: Of its parameter log σ.
+
+    Example:
+        >>> import torch
+        >>> layer = nn.ParameterDict({"log_scale": nn.Parameter(torch.tensor([0.0, 5.0]))})
+        >>> step_per_scale(layer, "log_scale")
+        >>> [p.tolist() for p in layer.parameters()]  # softplus⁻¹ of 1 and of e⁵
+        [[0.5413248538970947, 148.4131622314453]]
+    """
+    parametrize.register_parametrization(module, name, _Softplus())
+
+
+class _Softplus(nn.Module):
+    """log σ = log log(1 + eˢ)."""
+
+    def forward(self, stored: Tensor) -> Tensor:
+        near = nn.functional.softplus(stored.clamp_min(SMALL)).log()
+        return torch.where(stored < SMALL, stored, near)  # equal there, to the last digit of a float32
+
+    def right_inverse(self, log_scale: Tensor) -> Tensor:
+        scale = log_scale.exp()
+        return scale + (-torch.expm1(-scale)).log()
 
 
 class _PerStep(nn.Module):

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from bayeshyper.autoguide.posterior import LatentPosterior
 from bayeshyper.autoguide.start import StartingGaussian
-from bayeshyper.autoguide.steps import step_per_input
+from bayeshyper.autoguide.steps import step_per_input, step_per_scale
 
 
 class Layer(nn.Module):
@@ -61,3 +61,17 @@ def test_copies_draw_what_the_original_draws_and_are_their_own(again: object) ->
         for parameter in other.parameters():
             parameter.zero_()
     assert torch.equal(made.sample(10, torch.Generator().manual_seed(1)), first)
+
+
+def test_a_step_moves_small_scales_by_a_share_and_large_ones_by_the_rate() -> None:
+    scales = torch.tensor([1e-12, 1e-3, 50.0], dtype=torch.float64)
+    layer = nn.ParameterDict({"log_scale": nn.Parameter(scales.log())})
+    step_per_scale(layer, "log_scale")
+    torch.testing.assert_close(layer["log_scale"].exp(), scales, rtol=1e-6, atol=0)
+    optimizer = torch.optim.SGD(layer.parameters(), lr=0.01)
+    for stored in layer.parameters():
+        stored.grad = -torch.ones_like(stored)
+    optimizer.step()
+    moved = layer["log_scale"].exp() - scales
+    expected = torch.tensor([1e-14, 1e-5, 0.01], dtype=torch.float64)
+    torch.testing.assert_close(moved, expected, rtol=0.02, atol=0)
