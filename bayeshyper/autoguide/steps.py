@@ -44,8 +44,8 @@ def step_per_input(module: nn.Module) -> None:
 def step_per_scale(module: nn.Module, name: str) -> None:
     """Store the logarithms of scales σ as s = softplus⁻¹(σ), as AutoNormal stores its scales.
 
-    A step of η moves a small σ by about η σ, as it would move the logarithm, but a large one by no more than η:
-    where scales are far above 1, as those of sparse gammas' logarithms, steps of the logarithm run away.
+    A step of η moves a small σ by about η σ, as it would move the logarithm, but a large one by no more than
+    η: where scales are far above 1, as those of sparse gammas' logarithms, steps of the logarithm run away.
 
     Args:
         module: Changed in place; no value that it computes is.
