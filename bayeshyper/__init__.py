@@ -17,6 +17,7 @@ from bayeshyper.version import __version__
 if TYPE_CHECKING:
     from bayeshyper.autoguide import AutoHypernetwork
     from bayeshyper.errors import (
+        ApproximationWarning,
         BayeshyperError,
         DataError,
         DataWarning,
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from bayeshyper.prediction import PredictiveDistribution, WeightEnsemble
 
 __all__ = [
+    "ApproximationWarning",
     "AutoHypernetwork",
     "BayeshyperError",
     "BayesianModel",
@@ -55,6 +57,7 @@ __all__ = [
 
 # Looked up when first asked for, so that `bayeshyper --help` need not wait for torch.
 _HOMES = {
+    "ApproximationWarning": "errors",
     "AutoHypernetwork": "autoguide",
     "BayesianModel": "models",
     "BayeshyperError": "errors",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 __all__ = [
+    "ApproximationWarning",
     "BayeshyperError",
     "DataError",
     "DataWarning",
@@ -52,3 +53,7 @@ class TrainingDiverged(BayeshyperError, RuntimeError):
 
 class DataWarning(UserWarning):
     """Data that can be used, but from which less can be learned than it seems."""
+
+
+class ApproximationWarning(UserWarning):
+    """A result that rests on an approximation further from the truth than it may be."""

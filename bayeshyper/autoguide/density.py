@@ -64,6 +64,28 @@ class LatentDensity:
         parts = [self.bounds(index, latents, inner)[0] for index in range(len(self.members))]
         return torch.logsumexp(torch.stack(parts), dim=0) - math.log(len(parts))
 
+    def scored(self, n: int, inner: int) -> tuple[Tensor, Tensor]:
+        """n draws ``(n, D)`` of all members in random order, and log q̂ of each, ``(n,)``, for weights p/q̂.
+
+        q̂ is an average over K + 1 noises of every member, among them the one behind the draw, so that
+        E[f(u)/q̂(u)] is exactly ∫ f, however few they are (`MixtureEntropy`). Members count as often as they
+        are drawn from.
+        """
+        members = range(len(self.members))
+        counts = [n // len(members) + (index < n % len(members)) for index in members]
+        drawn = [self.draw(index, count) for index, count in zip(members, counts, strict=True)]
+        latents, owner = torch.cat([of_one for of_one, _ in drawn]), torch.tensor(counts)
+        owner = torch.arange(len(members)).repeat_interleave(owner)
+        parts = torch.full((len(members), n), -math.inf, dtype=torch.float64)
+        for index, (of_one, draw) in enumerate(drawn):
+            own = owner == index
+            parts[index, own] = self.bounds(index, of_one, inner, draw.z[0])[1]
+            if not bool(own.all()):
+                parts[index, ~own] = self.bounds(index, latents[~own.to(latents.device)], inner + 1)[0]
+        shares = torch.tensor(counts, dtype=torch.float64).log().unsqueeze(1) - math.log(n)
+        order = torch.randperm(n, generator=self._generator)
+        return latents[order.to(latents.device)], torch.logsumexp(parts + shares, dim=0)[order]
+
     def draw(self, index: int, n: int) -> tuple[Tensor, WeightDraw]:
         """n draws of one member: ``(n, D)`` in the posterior's type, and the draw of w that they are."""
         draw = self.members[index].draw(n, generator=self._generator)

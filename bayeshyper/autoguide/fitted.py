@@ -19,6 +19,8 @@ from .sites import LatentSites
 if TYPE_CHECKING:  # diagnostics know ArviZ, which takes seconds to import
     from bayeshyper.diagnostics import Audit
 
+    from .importance import WeightedDraws
+
 __all__ = ["FittedGuide"]
 
 # Draws that median and quantiles are of, the same every time; of many latents fewer, for memory's sake.
@@ -128,6 +130,29 @@ class FittedGuide(AutoGuide):
 
         posterior = self.posterior_at(*args, **kwargs)
         return audit(posterior, self._log_joint(args, kwargs), draws=draws, inner=inner, seed=seed)
+
+    def importance(self, n: int, *args: Any, inner: int = 64, seed: int = 0, **kwargs: Any) -> WeightedDraws:
+        """Draw n times, with weights that correct the guide where it is near the posterior, as k̂ tells.
+
+        The guide's density is known by importance sampling over its noise, and so is p/q: Pareto-smoothed
+        importance sampling (Vehtari et al. 2024). Warns with `ApproximationWarning` where the weights are not
+        to be used.
+
+        Args:
+            n: How many draws, at least 50.
+            *args: The model's, for all rows.
+            inner: K, importance draws of the noise for each.
+            seed: Of all that is drawn.
+            **kwargs: The model's.
+
+        Raises:
+            ValueError: Fewer draws; a model whose density changes from call to call, as one does that
+                subsamples, or is 0 at all draws.
+        """
+        from .importance import importance
+
+        posterior, log_joint = self.posterior_at(*args, **kwargs), self._log_joint(args, kwargs)
+        return importance(posterior, self._seen, log_joint, n, inner=inner, seed=seed)
 
     def to_arviz(
         self,

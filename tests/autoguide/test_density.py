@@ -126,8 +126,9 @@ def test_it_is_what_the_elbo_uses() -> None:
     }
     gap = seen - guide.log_density({name: value.detach() for name, value in values.items()})
     error = gap.std().item() / math.sqrt(len(gap))
-    assert -3 * error < gap.mean().item() < 0.1 + 3 * error
-    assert gap.abs().max().item() < 3.0
+    assert -3 * error < gap.mean().item() < 0.5 + 3 * error
+    # Without the noise's part, say, or the Jacobians, it would be off by nats at every draw.
+    assert gap.abs().median().item() < 0.2
 
 
 def test_the_same_values_have_the_same_density_and_nothing_is_left_behind() -> None:

@@ -12,6 +12,7 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
+from bayeshyper.diagnostics._checks import Floats
 from bayeshyper.diagnostics.arviz.majors import smooth_weights
 from bayeshyper.diagnostics.posterior.densities import (
     DensitySource,
@@ -23,7 +24,7 @@ from bayeshyper.errors import DataError
 from bayeshyper.hypernets import Hypernetwork
 from bayeshyper.models import BayesianModel
 
-__all__ = ["PSIS", "pareto_khat", "psis"]
+__all__ = ["PSIS", "pareto_khat", "psis", "psis_of", "smoothed_weights"]
 
 # Below this many draws, a fifth of which is the tail, k̂ itself is mostly chance.
 MIN_DRAWS = 50
@@ -113,6 +114,12 @@ def pareto_khat(log_weights: ArrayLike) -> tuple[float, float]:
         >>> khat, round(ess)
         (0.0, 100)
     """
+    smoothed, khat = smoothed_weights(log_weights)
+    return khat, float(1.0 / np.exp(2.0 * smoothed).sum())
+
+
+def smoothed_weights(log_weights: ArrayLike) -> tuple[Floats, float]:
+    """The logs of Pareto-smoothed weights that sum to 1, ``(S,)``, and k̂; as `pareto_khat` has them."""
     values = np.array(log_weights, dtype=np.float64)
     if values.ndim != 1 or len(values) < MIN_DRAWS:
         raise DataError(
@@ -125,9 +132,9 @@ def pareto_khat(log_weights: ArrayLike) -> tuple[float, float]:
             "likelihood of some draw is. Look at the rows that it is not finite on."
         )
     if np.ptp(values) < ROUNDING_NATS * max(1.0, float(np.abs(values).max()) ** 0.5):
-        return 0.0, float(len(values))
+        return np.full(len(values), -math.log(len(values))), 0.0
     smoothed, khat = smooth_weights(values)
-    return math.inf if math.isnan(khat) else khat, float(1.0 / np.exp(2.0 * smoothed).sum())
+    return smoothed, math.inf if math.isnan(khat) else khat
 
 
 def psis_of(log_weights: Sequence[Tensor], source: DensitySource) -> PSIS | None:
