@@ -25,8 +25,8 @@ def step_per_input(module: nn.Module) -> None:
     far as a funnel is bent.
 
     Args:
-        module: Its parameters of three dimensions or more, ``(M, outputs, inputs)``, are changed in place; no
-            value that it computes is.
+        module: Its parameters of three dimensions or more, ``(M, outputs, inputs)``, and biases ``(M, 1,
+            units)`` with them, are changed in place; no value that it computes is.
 
     Example:
         >>> import torch
