@@ -10,16 +10,16 @@ from numpy.typing import ArrayLike
 from pyro.infer.autoguide import AutoGuide
 from torch import Tensor
 
-from .conditional import GivenContexts
-from .density import log_density
-from .joint import LogJoint
-from .posterior import LatentPosterior
-from .sites import LatentSites
+from .model.joint import LogJoint
+from .model.sites import LatentSites
+from .posterior.conditional import GivenContexts
+from .posterior.latent import LatentPosterior
+from .results.density import log_density
 
 if TYPE_CHECKING:  # diagnostics know ArviZ, which takes seconds to import
     from bayeshyper.diagnostics import Audit
 
-    from .importance import WeightedDraws
+    from .results.importance import WeightedDraws
 
 __all__ = ["FittedGuide"]
 
@@ -126,7 +126,7 @@ class FittedGuide(AutoGuide):
         Raises:
             ValueError: A model whose density changes from call to call, as one does that subsamples.
         """
-        from .audit import audit
+        from .results.audit import audit
 
         posterior = self.posterior_at(*args, **kwargs)
         return audit(posterior, self._log_joint(args, kwargs), draws=draws, inner=inner, seed=seed)
@@ -149,7 +149,7 @@ class FittedGuide(AutoGuide):
             ValueError: Fewer draws; a model whose density changes from call to call, as one does that
                 subsamples, or is 0 at all draws.
         """
-        from .importance import importance
+        from .results.importance import importance
 
         posterior, log_joint = self.posterior_at(*args, **kwargs), self._log_joint(args, kwargs)
         return importance(posterior, self._seen, log_joint, n, inner=inner, seed=seed)
@@ -186,7 +186,7 @@ class FittedGuide(AutoGuide):
             ValueError: An unknown group or dimension; a plate that is subsampled; a likelihood that is
                 random at given latents, as the model draws sites that are hidden from the guide.
         """
-        from .export import to_arviz  # ArviZ takes seconds to import
+        from .results.export import to_arviz  # ArviZ takes seconds to import
 
         return to_arviz(self, args, kwargs, draws=draws, groups=groups, coords=coords or {}, seed=seed)
 

@@ -15,18 +15,18 @@ from torch import Tensor
 from bayeshyper.inference.guide import announce_parameters
 from bayeshyper.progress import ProgressBar
 
-from .admission import check_settings
-from .conditional import ConditionalPosterior, GivenContexts
-from .context import Context
+from .draws.context import Context
+from .draws.placed import place
+from .draws.rows import in_plate, present_frame
 from .fitted import FittedGuide
-from .joint import LogJoint
-from .outside import outside
-from .placed import place
-from .posterior import CORRELATED, EntropyChoice, LatentPosterior
-from .rows import in_plate, present_frame
-from .sites import LatentSites
-from .start import StartingGaussian, find_starts, starts_around
-from .structure import StructureWatch
+from .model.admission import check_settings
+from .model.joint import LogJoint
+from .model.outside import outside
+from .model.sites import LatentSites
+from .model.structure import StructureWatch
+from .posterior.conditional import ConditionalPosterior, GivenContexts
+from .posterior.latent import CORRELATED, EntropyChoice, LatentPosterior
+from .posterior.start import StartingGaussian, find_starts, starts_around
 
 __all__ = ["AutoHypernetwork"]
 

@@ -13,7 +13,7 @@ from pyro.distributions import TorchDistribution
 from torch import Tensor
 from torch.distributions import constraints
 
-from .sites import LatentSite
+from bayeshyper.autoguide.model.sites import LatentSite
 
 __all__ = ["Placed", "place"]
 

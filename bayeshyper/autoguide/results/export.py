@@ -10,15 +10,15 @@ from numpy.typing import ArrayLike
 from pyro import poutine
 from torch import Tensor
 
+from bayeshyper.autoguide.model.runs import Node, Nodes, Runs, log_likelihood
 from bayeshyper.diagnostics.arviz.majors import from_groups
 from bayeshyper.threads import seeded
 from bayeshyper.version import __version__
 
 from .columns import Columns
-from .runs import Node, Nodes, Runs, log_likelihood
 
 if TYPE_CHECKING:
-    from .fitted import FittedGuide
+    from bayeshyper.autoguide.fitted import FittedGuide
 
 __all__ = ["GROUPS", "to_arviz"]
 

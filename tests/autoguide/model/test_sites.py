@@ -10,7 +10,7 @@ from pyro import poutine
 from torch import Tensor
 from torch.distributions import constraints
 
-from bayeshyper.autoguide.sites import LatentSites
+from bayeshyper.autoguide.model.sites import LatentSites
 
 F64 = torch.float64
 

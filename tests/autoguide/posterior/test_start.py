@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from bayeshyper.autoguide.start import StartingGaussian, find_starts, starts_around
+from bayeshyper.autoguide.posterior.start import StartingGaussian, find_starts, starts_around
 
 F64 = torch.float64
 

@@ -10,10 +10,9 @@ import torch
 from pyro import poutine
 from torch import Tensor
 
+from bayeshyper.autoguide.model.runs import Runs, log_likelihood
 from bayeshyper.diagnostics.posterior.simulation import SimulationCalibration, simulation_based_calibration
 from bayeshyper.threads import seeded
-
-from .runs import Runs, log_likelihood
 
 __all__ = ["calibrate_model"]
 

@@ -9,8 +9,9 @@ from typing import Any
 from pyro import poutine
 from torch import Tensor, nn
 
+from bayeshyper.autoguide.model.sites import LatentSites
+
 from .rows import plate_of_rows
-from .sites import LatentSites
 
 __all__ = ["Context"]
 

@@ -9,9 +9,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from bayeshyper.autoguide.posterior import LatentPosterior
-from bayeshyper.autoguide.start import StartingGaussian
-from bayeshyper.autoguide.steps import step_per_input, step_per_scale
+from bayeshyper.autoguide.posterior.latent import LatentPosterior
+from bayeshyper.autoguide.posterior.start import StartingGaussian
+from bayeshyper.autoguide.posterior.steps import step_per_input, step_per_scale
 
 
 class Layer(nn.Module):

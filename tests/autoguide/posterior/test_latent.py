@@ -7,9 +7,9 @@ import math
 import pytest
 import torch
 
-from bayeshyper.autoguide.frame import Frame, Shift
-from bayeshyper.autoguide.posterior import CORRELATED, LatentPosterior
-from bayeshyper.autoguide.start import StartingGaussian
+from bayeshyper.autoguide.posterior.frame import Frame, Shift
+from bayeshyper.autoguide.posterior.latent import CORRELATED, LatentPosterior
+from bayeshyper.autoguide.posterior.start import StartingGaussian
 
 F64 = torch.float64
 DRAWS = 40_000

@@ -9,8 +9,8 @@ import pyro.distributions as dist
 import pytest
 import torch
 
-from bayeshyper.autoguide.conditional import ConditionalPosterior
-from bayeshyper.autoguide.start import StartingGaussian
+from bayeshyper.autoguide.posterior.conditional import ConditionalPosterior
+from bayeshyper.autoguide.posterior.start import StartingGaussian
 from bayeshyper.hypernets import MIN_OUTPUT_NOISE
 
 FEATURES = 3
@@ -22,7 +22,7 @@ def test_at_one_context_it_is_an_ordinary_posterior(
     noise_dim: int, correlated: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if not correlated:
-        monkeypatch.setattr("bayeshyper.autoguide.posterior.CORRELATED", 1)
+        monkeypatch.setattr("bayeshyper.autoguide.posterior.latent.CORRELATED", 1)
     torch.manual_seed(0)
     start = StartingGaussian(torch.randn(4, dtype=torch.float64), scale=0.5)
     posterior = ConditionalPosterior(

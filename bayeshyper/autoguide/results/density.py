@@ -10,11 +10,10 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from bayeshyper.autoguide.model.sites import LatentSites
+from bayeshyper.autoguide.posterior.latent import LatentPosterior
 from bayeshyper.hypernets import WeightDraw
 from bayeshyper.inference.density import MemberDensity
-
-from .posterior import LatentPosterior
-from .sites import LatentSites
 
 __all__ = ["LatentDensity", "log_density"]
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from bayeshyper.autoguide.model.joint import LogJoint
+from bayeshyper.autoguide.posterior.latent import LatentPosterior
 from bayeshyper.diagnostics.posterior.audit import Audit, Estimates, mean_and_error, pooled
 from bayeshyper.diagnostics.posterior.densities import density_source
 from bayeshyper.diagnostics.posterior.psis import psis_of
@@ -12,8 +14,6 @@ from bayeshyper.inference.entropies import LinearizedEntropy
 from bayeshyper.inference.entropies.estimator import conditional_log_density, noise_entropy
 
 from .density import LatentDensity
-from .joint import LogJoint
-from .posterior import LatentPosterior
 
 __all__ = ["audit"]
 

@@ -11,14 +11,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from bayeshyper.autoguide.model.joint import LogJoint
+from bayeshyper.autoguide.model.sites import LatentSites
+from bayeshyper.autoguide.posterior.latent import LatentPosterior
 from bayeshyper.diagnostics.posterior.densities import density_source
 from bayeshyper.diagnostics.posterior.psis import MIN_DRAWS, PSIS, smoothed_weights
 from bayeshyper.errors import ApproximationWarning
 
 from .density import LatentDensity
-from .joint import LogJoint
-from .posterior import LatentPosterior
-from .sites import LatentSites
 
 __all__ = ["WeightedDraws", "importance"]
 

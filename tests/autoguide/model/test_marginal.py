@@ -11,9 +11,9 @@ from pyro.infer import config_enumerate
 from pyro.infer.autoguide.initialization import InitMessenger, init_to_feasible
 from torch import Tensor
 
-from bayeshyper.autoguide.joint import LogJoint
-from bayeshyper.autoguide.marginal import enumerated, unblocked
-from bayeshyper.autoguide.sites import LatentSites
+from bayeshyper.autoguide.model.joint import LogJoint
+from bayeshyper.autoguide.model.marginal import enumerated, unblocked
+from bayeshyper.autoguide.model.sites import LatentSites
 from tests.autoguide import models
 
 Y = torch.tensor([-4.0, -4.5, -3.8, 4.0, 4.2, 3.7])

@@ -11,12 +11,11 @@ from pyro import poutine
 from pyro.poutine.runtime import NonlocalExit
 from torch import Tensor
 
+from bayeshyper.autoguide.model.outside import outside
+from bayeshyper.autoguide.model.sites import LatentSite, LatentSites
+from bayeshyper.autoguide.posterior.conditional import GivenContexts
+from bayeshyper.autoguide.posterior.latent import LatentPosterior
 from bayeshyper.inference import ImplicitDraw
-
-from .conditional import GivenContexts
-from .outside import outside
-from .posterior import LatentPosterior
-from .sites import LatentSite, LatentSites
 
 __all__ = ["in_plate", "plate_of_rows", "present_frame"]
 

@@ -17,9 +17,9 @@ from torch import Tensor
 
 from bayeshyper import ApproximationWarning
 from bayeshyper.autoguide import AutoHypernetwork
-from bayeshyper.autoguide.density import LatentDensity
-from bayeshyper.autoguide.importance import WeightedDraws
-from bayeshyper.autoguide.joint import LogJoint
+from bayeshyper.autoguide.model.joint import LogJoint
+from bayeshyper.autoguide.results.density import LatentDensity
+from bayeshyper.autoguide.results.importance import WeightedDraws
 from tests.autoguide.amortised import local, local_context, local_data
 from tests.autoguide.bent import assign, bent
 from tests.autoguide.models import conjugate, conjugate_evidence

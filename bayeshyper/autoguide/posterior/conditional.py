@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from bayeshyper.hypernets import Trunk
 from bayeshyper.inference import ImplicitDraw
 
-from .posterior import EntropyChoice, LatentPosterior
+from .latent import EntropyChoice, LatentPosterior
 from .start import StartingGaussian
 
 __all__ = ["ConditionalDraw", "ConditionalPosterior", "GivenContexts"]

@@ -1,0 +1,1 @@
+"""What a fitted guide is asked: its density, an audit, importance weights, ArviZ, calibration."""
