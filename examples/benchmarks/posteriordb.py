@@ -5,8 +5,9 @@
 
 Every guide is trained by stock SVI with as many particles, side by side, and as many steps of ClippedAdam,
 whose rate falls to a hundredth. The rate is chosen for each guide and posterior by the ELBO that the first
-seed ends at, from the same list for all. A row of the CSV is one fit, appended when it is done: a run can end
-anywhere and go on. What each column is, `Row` says.
+seed ends at, from the same list for all. (A shorter run would choose rates that are too high, for flows above
+all.) A row of the CSV is one fit, appended when it is done: a run can end anywhere and go on. What each column
+is, `Row` says.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ from torch import Tensor
 from bayeshyper import AutoHypernetwork
 from bayeshyper.diagnostics import pareto_khat
 
-STEPS, PARTICLES = 500, 8
+STEPS, PARTICLES = 2000, 8
 RATES = (0.02, 0.1)
 DECAY, CLIP = 0.01, 10.0
 # Draws that distances and ELBOs are measured with; a classifier learns from fewer.

@@ -36,7 +36,7 @@ class LatentDensity:
         log_volume: log |∂f_m/∂w|, ``(M,)``.
 
     Example:
-        >>> from .start import StartingGaussian
+        >>> from bayeshyper.autoguide.posterior.start import StartingGaussian
         >>> start = StartingGaussian(torch.ones(2), 0.5 * torch.eye(2))
         >>> posterior = LatentPosterior([start], noise_dim=0, hidden=(), entropy="hierarchical")
         >>> density = LatentDensity(posterior, torch.Generator().manual_seed(0))

@@ -16,10 +16,9 @@ from pyro.poutine.util import site_is_subsample
 from torch import Tensor
 
 from bayeshyper import ApproximationWarning
-from bayeshyper.autoguide import AutoHypernetwork
+from bayeshyper.autoguide import AutoHypernetwork, WeightedDraws
 from bayeshyper.autoguide.model.joint import LogJoint
 from bayeshyper.autoguide.results.density import LatentDensity
-from bayeshyper.autoguide.results.importance import WeightedDraws
 from tests.autoguide.amortised import local, local_context, local_data
 from tests.autoguide.bent import assign, bent
 from tests.autoguide.models import conjugate, conjugate_evidence

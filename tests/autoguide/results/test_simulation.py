@@ -15,7 +15,7 @@ from pyro.optim import ClippedAdam
 from torch import Tensor
 
 from bayeshyper import AutoHypernetwork
-from bayeshyper.autoguide.results.simulation import calibrate_model
+from bayeshyper.autoguide import calibrate_model
 from bayeshyper.diagnostics import SimulationCalibration
 
 ROWS, DRAWS, NOISE = 8, 31, 0.5
