@@ -11,22 +11,21 @@ Beside Pyro's guides stand ours with one member, with four, and trained with the
 
 from __future__ import annotations
 
-import argparse
 import math
 import time
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from functools import partial
 from pathlib import Path
 
+import contest
 import pandas as pd
 import pyro
 import torch
 from distances import c2st, wasserstein
 from funnel_depth import Depth, depth
 from known_targets import TARGETS, WIDTH, KnownTarget
-from posteriordb import GUIDES, RATES, STEPS, drawn, read, remaining, train
+from posteriordb import GUIDES, RATES, STEPS, drawn, train
 from pyro import poutine
 from pyro.infer.autoguide import AutoGuide
 from torch import Tensor
@@ -161,17 +160,6 @@ def fits(job: tuple[str, str], *, steps: int, seeds: int) -> list[Row]:
     return [first, *(fitted(*job, seed, first.learning_rate, steps) for seed in range(1, seeds))]
 
 
-def run(names: list[str], guides: list[str], options: argparse.Namespace) -> None:
-    """Fit what is not in the file yet, and append it."""
-    jobs = list(remaining(names, guides, options.out))
-    one = partial(fits, steps=options.steps, seeds=options.seeds)
-    with ProcessPoolExecutor(options.jobs) as pool:
-        for number, (job, rows) in enumerate(zip(jobs, pool.map(one, jobs), strict=True), start=1):
-            table = pd.DataFrame([asdict(row) for row in rows])
-            table.to_csv(options.out, mode="a", header=not options.out.exists(), index=False)
-            print(f"{number}/{len(jobs)} {', '.join(job)}: ELBO {rows[0].elbo:.3f}", flush=True)
-
-
 def lines(rows: pd.DataFrame) -> list[str]:
     """The table in Markdown: the mean of the ELBOs, of C2ST and of shares, and the worst of all else."""
     heads = (
@@ -218,20 +206,8 @@ def _reach(guide: str, part: pd.DataFrame) -> str:
 
 def main() -> None:
     """Fit, or print the table of what has been fitted."""
-    parser = argparse.ArgumentParser(description=str(__doc__).partition("\n\n")[0])
-    parser.add_argument("--densities", nargs="+", default=list(TARGETS), choices=TARGETS, metavar="NAME")
-    parser.add_argument("--guides", nargs="+", default=list(ALL), choices=ALL, metavar="GUIDE")
-    parser.add_argument("--steps", type=int, default=STEPS)
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--jobs", type=int, default=1)
-    parser.add_argument("--out", type=Path, default=RESULTS)
-    parser.add_argument("--table", action="store_true", help="print the table, and write it beside the CSV")
-    options = parser.parse_args()
-    if not options.table:
-        run(options.densities, options.guides, options)
-    table = "\n".join(lines(read(options.out)))
-    print(table)
-    options.out.with_suffix(".md").write_text(table + "\n", encoding="utf-8")
+    options = contest.parser(str(__doc__), TARGETS, ALL, STEPS, RESULTS).parse_args()
+    contest.run(options, partial(fits, steps=options.steps, seeds=options.seeds), lines)
 
 
 if __name__ == "__main__":

@@ -6,21 +6,20 @@
 Every guide is trained by stock SVI with as many particles, side by side, and as many steps of ClippedAdam,
 whose rate falls to a hundredth. The rate is chosen for each guide and posterior by the ELBO that the first
 seed ends at, from the same list for all. (A shorter run would choose rates that are too high, for flows above
-all.) A row of the CSV is one fit, appended when it is done: a run can end anywhere and go on. What each column
+all.) A row of the CSV is one fit, appended when it is done: a run can end anywhere and go on. What a column
 is, `Row` says.
 """
 
 from __future__ import annotations
 
-import argparse
 import math
 import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Callable
+from dataclasses import dataclass, fields
 from functools import partial
 from pathlib import Path
 
+import contest
 import pandas as pd
 import pyro
 import torch
@@ -180,28 +179,6 @@ def fits(job: tuple[str, str], *, folder: Path, steps: int, seeds: int) -> list[
     return [row(target, guide, seed, fit, steps) for seed, fit in enumerate([first, *others])]
 
 
-def remaining(names: list[str], guides: list[str], path: Path) -> Iterator[tuple[str, str]]:
-    """Jobs that are not in the file yet."""
-    done = set(zip(*read(path)[["posterior", "guide"]].T.to_numpy(), strict=True)) if path.exists() else set()
-    yield from ((name, guide) for name in names for guide in guides if (name, guide) not in done)
-
-
-def read(path: Path) -> pd.DataFrame:
-    """The rows of a file."""
-    return pd.read_csv(path)
-
-
-def run(names: list[str], guides: list[str], options: argparse.Namespace) -> None:
-    """Fit what is not in the file yet, and append it."""
-    jobs = list(remaining(names, guides, options.out))
-    one = partial(fits, folder=options.folder, steps=options.steps, seeds=options.seeds)
-    with ProcessPoolExecutor(options.jobs) as pool:
-        for number, (job, rows) in enumerate(zip(jobs, pool.map(one, jobs), strict=True), start=1):
-            table = pd.DataFrame([asdict(row) for row in rows])
-            table.to_csv(options.out, mode="a", header=not options.out.exists(), index=False)
-            print(f"{number}/{len(jobs)} {' '.join(job)}: {rows[0]}", flush=True)
-
-
 def summary(rows: pd.DataFrame) -> pd.DataFrame:
     """One line for each posterior and guide: the worst of the seeds; of ELBO and seconds the mean.
 
@@ -274,23 +251,11 @@ def lines(rows: pd.DataFrame) -> list[str]:
 
 def main() -> None:
     """Fit, or print the table of what has been fitted."""
-    parser = argparse.ArgumentParser(description=str(__doc__).partition("\n\n")[0])
+    parser = contest.parser(str(__doc__), POSTERIORS, [START, *GUIDES], STEPS, RESULTS)
     parser.add_argument("--folder", type=Path, default=Path("../shared/data/posteriordb"))
-    parser.add_argument(
-        "--posteriors", nargs="+", default=list(POSTERIORS), choices=POSTERIORS, metavar="NAME"
-    )
-    parser.add_argument("--guides", nargs="+", default=[START, *GUIDES], metavar="GUIDE")
-    parser.add_argument("--steps", type=int, default=STEPS)
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--jobs", type=int, default=1)
-    parser.add_argument("--out", type=Path, default=RESULTS)
-    parser.add_argument("--table", action="store_true", help="print the table, and write it beside the CSV")
     options = parser.parse_args()
-    if not options.table:
-        run(options.posteriors, options.guides, options)
-    table = "\n".join(lines(read(options.out)))
-    print(table)
-    options.out.with_suffix(".md").write_text(table + "\n", encoding="utf-8")
+    one = partial(fits, folder=options.folder, steps=options.steps, seeds=options.seeds)
+    contest.run(options, one, lines)
 
 
 if __name__ == "__main__":
