@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pyro
 import pyro.distributions as dist
@@ -120,6 +121,26 @@ def test_a_start_outside_of_the_support_is_named() -> None:
     start = init_to_value(values={"share": torch.tensor(torch.nan)})
     with pytest.raises(ValueError, match="'share' that is not finite"):
         AutoHypernetwork(model, init_loc_fn=start)()
+
+
+@pytest.mark.parametrize("wrap", [lambda y: {"y": y}, lambda y: [y], lambda y: ({"y": [y]},)])
+def test_rows_that_change_inside_of_a_container_are_seen(wrap: Callable[[Tensor], Any]) -> None:
+    def inner(value: Any) -> Tensor:
+        while not isinstance(value, Tensor):
+            value = next(iter(value.values())) if isinstance(value, dict) else value[0]
+        return value
+
+    def model(batch: Any) -> None:
+        y = inner(batch)
+        with pyro.plate("rows", len(y)):
+            mean = pyro.sample("mean", dist.Normal(0.0, 1.0))
+            pyro.sample("y", dist.Normal(mean, 1.0), obs=y)
+
+    guide = AutoHypernetwork(model)
+    svi = SVI(model, guide, pyro.optim.Adam({"lr": 0.01}), Trace_ELBO())
+    svi.step(wrap(torch.zeros(6)))
+    with pytest.raises(ValueError, match=r"'mean' has shape \(1,\) now and had \(6,\)"):
+        svi.step(wrap(torch.zeros(1)))
 
 
 def test_a_latent_whose_shape_changes_is_named_with_both_shapes() -> None:

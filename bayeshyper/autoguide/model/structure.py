@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping, Sized
+from dataclasses import is_dataclass
 from typing import Any, NamedTuple
 
 from pyro import poutine
@@ -116,16 +117,20 @@ class Structure(NamedTuple):
 
 def _shapes(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Hashable:
     """What of a call can change a model's structure: the shapes of its tensors, and its whole numbers."""
+    return _shape(args), _shape(kwargs)
 
-    def shape(value: Any) -> Hashable:
-        if isinstance(value, Tensor):
-            return tuple(value.shape)
-        if isinstance(value, (int, str, type(None))):
-            return value
-        length = len(value) if isinstance(value, Sized) else None
-        return type(value).__name__, length
 
-    return tuple(map(shape, args)), tuple((name, shape(kwargs[name])) for name in sorted(kwargs))
+def _shape(value: Any) -> Hashable:
+    if isinstance(value, int | str | None):
+        return value
+    if isinstance(value, Mapping):
+        return tuple((name, _shape(value[name])) for name in sorted(value, key=repr))
+    if isinstance(value, list | tuple):
+        return tuple(map(_shape, value))
+    if is_dataclass(value) and not isinstance(value, type):
+        return _shape(vars(value))
+    sized = len(value) if isinstance(value, Sized) and not isinstance(value, Tensor) else None
+    return type(value).__name__, tuple(getattr(value, "shape", ())), sized
 
 
 def _without(shape: tuple[int, ...], dim: int | None) -> tuple[int, ...]:

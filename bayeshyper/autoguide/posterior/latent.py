@@ -108,9 +108,12 @@ class LatentPosterior(nn.Module):
 
     @torch.no_grad()
     def sample(self, n: int, generator: torch.Generator | None = None) -> Tensor:
-        """Draw ``(n, D)`` latents from the mixture of members."""
+        """Draw ``(n, D)`` latents from the mixture of members, in random order."""
         draw = ImplicitDraw(self.hypernetwork, _unscored, generator=generator, local=False, frame=self.frame)
-        return draw.rsample((n,))
+        latents = draw.rsample((n,))
+        if self.members == 1:
+            return latents
+        return latents[torch.randperm(n, generator=generator, device=latents.device)]
 
     def surprise(self, hypernetwork: Hypernetwork, draw: WeightDraw) -> Tensor:
         """−log q(w) at each draw, where the estimator knows it; else its estimate of the entropy."""

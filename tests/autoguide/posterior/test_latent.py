@@ -66,3 +66,13 @@ def test_many_latents_have_no_matrix_of_their_correlations() -> None:
 def test_what_is_no_entropy_is_refused() -> None:
     with pytest.raises(ValueError, match="hierarchical"):
         LatentPosterior([start()], noise_dim=1, hidden=(4,), entropy="hierarchic")
+
+
+def test_draws_of_members_come_in_random_order() -> None:
+    """Two members far apart: half of the first draws are of each, as of all."""
+    starts = [StartingGaussian(torch.full((1,), center)) for center in (-100.0, 100.0)]
+    posterior = LatentPosterior(starts, noise_dim=0, hidden=(4,), entropy="hierarchical")
+    draws = posterior.sample(1000, torch.Generator().manual_seed(0))
+    left = (draws[:, 0] < 0).double()
+    assert left.mean() == 0.5
+    assert abs(left[:500].mean() - 0.5) < 4 * 0.5 / 500**0.5
