@@ -25,7 +25,7 @@ import torch
 from distances import c2st, wasserstein
 from funnel_depth import Depth, depth
 from known_targets import TARGETS, WIDTH, KnownTarget
-from posteriordb import GUIDES, RATES, STEPS, drawn, train
+from posteriordb import GUIDES, RATES, drawn, train
 from pyro import poutine
 from pyro.infer.autoguide import AutoGuide
 from torch import Tensor
@@ -33,6 +33,7 @@ from torch import Tensor
 from bayeshyper import AutoHypernetwork
 from bayeshyper.inference.entropies import HierarchicalEntropy
 
+STEPS = 1000
 # Draws for moments and ELBOs, of which so many at once, and K of the bound; then for the other measures.
 DRAWS, AT_ONCE, INNER = 20_000, 4000, 64
 C2ST_DRAWS, DEPTH_DRAWS = 2000, 1_000_000
