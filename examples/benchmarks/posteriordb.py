@@ -1,7 +1,7 @@
 """Four automatic guides on 23 posteriors whose draws others made: the same steps, three seeds.
 
     python examples/benchmarks/posteriordb.py --folder ../shared/data/posteriordb --jobs 2
-    python examples/benchmarks/posteriordb.py --table
+    python examples/benchmarks/posteriordb.py --table --page README.md
 
 Every guide is trained by stock SVI with as many particles, side by side, and as many steps of ClippedAdam,
 whose rate falls to a hundredth. The rate is chosen for each guide and posterior by the ELBO that the first
@@ -24,6 +24,7 @@ import pandas as pd
 import pyro
 import torch
 from distances import c2st, wasserstein
+from pages import with_table
 from posteriors import POSTERIORS, Posterior, posterior
 from pyro import poutine
 from pyro.infer import SVI, Trace_ELBO
@@ -241,12 +242,30 @@ def lines(rows: pd.DataFrame) -> list[str]:
             "yes" if row.best else "no",
         )
         result.append("| " + " | ".join(cells) + " |")
-    result.append("")
+    return [*result, "", *totals(rows)]
+
+
+def totals(rows: pd.DataFrame) -> list[str]:
+    """What the table comes to, in Markdown: a line for each guide."""
+    table = summary(rows)
+    once = table[table.guide == "AutoNormal"].set_index("posterior").seconds
+    result = [
+        "| guide | posteriors | right on | best ELBO on | median of the worst mean error, in sd | median C2ST "
+        "| time |",
+        "|---|---|---|---|---|---|---|",
+    ]
     for guide, part in table.groupby("guide", sort=False):
-        result.append(
-            f"- {guide}: means within 0.1 sd and sds within 10 % on {int(part.aim.sum())} of {len(part)}; "
-            f"best ELBO, or within noise of it, on {int(part.best.sum())}."
+        ratio = (part.set_index("posterior").seconds / once).median()
+        cells = (
+            guide,
+            len(part),
+            int(part.aim.sum()),
+            int(part.best.sum()),
+            f"{part.mean_error.median():.2f}",
+            f"{part.c2st.median():.2f}",
+            f"{ratio:.1f} ×",
         )
+        result.append("| " + " | ".join(map(str, cells)) + " |")
     return result
 
 
@@ -254,9 +273,14 @@ def main() -> None:
     """Fit, or print the table of what has been fitted."""
     parser = contest.parser(str(__doc__), POSTERIORS, [START, *GUIDES], STEPS, RESULTS)
     parser.add_argument("--folder", type=Path, default=Path("../shared/data/posteriordb"))
+    parser.add_argument("--page", type=Path, help="a page to put what the table comes to into")
     options = parser.parse_args()
     one = partial(fits, folder=options.folder, steps=options.steps, seeds=options.seeds)
     contest.run(options, one, lines)
+    if options.page:
+        page = options.page.read_text(encoding="utf-8")
+        made = with_table(page, "posteriordb", totals(pd.read_csv(options.out)))
+        options.page.write_text(made, encoding="utf-8")
 
 
 if __name__ == "__main__":
