@@ -250,8 +250,7 @@ def totals(rows: pd.DataFrame) -> list[str]:
     table = summary(rows)
     once = table[table.guide == "AutoNormal"].set_index("posterior").seconds
     result = [
-        "| guide | posteriors | right on | best ELBO on | median of the worst mean error, in sd | median C2ST "
-        "| time |",
+        "| guide | posteriors | right on | best ELBO on | worst mean error, median | C2ST, median | time |",
         "|---|---|---|---|---|---|---|",
     ]
     for guide, part in table.groupby("guide", sort=False):
