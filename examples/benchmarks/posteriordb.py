@@ -206,7 +206,7 @@ def summary(rows: pd.DataFrame) -> pd.DataFrame:
     variance = (table.spread.fillna(0.0) ** 2 + table.within**2) / table.seeds
     best = table.groupby("posterior").elbo.transform("max")
     leader = table.groupby("posterior").elbo.transform("idxmax").map(variance)
-    table["best"] = best - table.elbo <= 2.0 * (leader + table.within**2 / table.seeds) ** 0.5
+    table["best"] = best - table.elbo <= 2.0 * leader**0.5
     return table.reset_index()
 
 
