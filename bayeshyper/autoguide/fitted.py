@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from numpy.typing import ArrayLike
 from pyro.infer.autoguide import AutoGuide
 from torch import Tensor
 
+from .checks import check_count, read_levels
+from .model.admission import check_arguments
 from .model.joint import LogJoint
 from .model.sites import LatentSites
 from .posterior.conditional import GivenContexts
@@ -25,6 +27,8 @@ __all__ = ["FittedGuide"]
 
 # Draws that median and quantiles are of, the same every time; of many latents fewer, for memory's sake.
 QUANTILE_DRAWS, QUANTILE_NUMBERS = 10_000, 2**25
+
+GIVE_ARGUMENTS = "Give those that the guide was trained with, of all rows."
 
 
 class FittedGuide(AutoGuide):
@@ -42,13 +46,19 @@ class FittedGuide(AutoGuide):
         """What latents are drawn from, given the model's arguments."""
         raise NotImplementedError
 
-    def _log_joint(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> LogJoint:
+    @property
+    def _own_model(self) -> Callable[..., Any]:
+        """The model, where it is known."""
         if self.model is None:
             raise ValueError(
                 "Got a guide without its model, as one is that was saved and loaded, expected one that knows "
                 "it. Make the guide from the model again, and give it the saved state_dict()."
             )
-        return LogJoint(self.model, self._seen, args, kwargs)
+        return cast(Callable[..., Any], self.model)
+
+    def _log_joint(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> LogJoint:
+        check_arguments(self._own_model, args, kwargs, GIVE_ARGUMENTS)
+        return LogJoint(self._own_model, self._seen, args, kwargs)
 
     @property
     def posterior(self) -> LatentPosterior:
@@ -76,19 +86,35 @@ class FittedGuide(AutoGuide):
             generator: Where the noise comes from; None is torch's global generator.
             **kwargs: The model's.
         """
+        check_count("n", n, 1)
         with torch.no_grad():
             return self._seen.values(self._given(args, kwargs).sample(n, generator))
 
     def median(self, *args: Any, **kwargs: Any) -> dict[str, Tensor]:
         """Median of each number of each site, ``(*shape,)``, by the draws that `quantiles` takes."""
-        return {name: values[0] for name, values in self.quantiles([0.5], *args, **kwargs).items()}
+        return self.quantiles(0.5, *args, **kwargs)
 
-    def quantiles(self, quantiles: Sequence[float] | Tensor, *args: Any, **kwargs: Any) -> dict[str, Tensor]:
-        """Quantiles of each number of each site, ``(Q, *shape)``: of 10 000 draws, the same every time."""
+    def quantiles(
+        self, quantiles: float | Sequence[float] | Tensor, *args: Any, **kwargs: Any
+    ) -> dict[str, Tensor]:
+        """Quantiles of each number of each site: of 10 000 draws, the same every time.
+
+        Args:
+            quantiles: Their levels, between 0 and 1.
+            *args: The model's, which a context alone needs.
+            **kwargs: The model's.
+
+        Returns:
+            ``(Q, *shape)`` of each site; of one level that is a number, ``(*shape,)``.
+
+        Raises:
+            ValueError: Levels outside of [0, 1].
+        """
         n = max(1000, min(QUANTILE_DRAWS, QUANTILE_NUMBERS // self._given(args, kwargs).size))
         generator = torch.Generator(device=next(self.parameters()).device).manual_seed(0)
         draws = self.sample_posterior(n, *args, generator=generator, **kwargs)
-        return {name: _quantiles(values, quantiles) for name, values in draws.items()}
+        levels = read_levels(quantiles, like=next(iter(draws.values())))
+        return {name: _quantiles(values, levels) for name, values in draws.items()}
 
     def log_density(
         self, values: Mapping[str, Tensor], *args: Any, inner: int = 256, seed: int = 0, **kwargs: Any
@@ -99,14 +125,15 @@ class FittedGuide(AutoGuide):
         log q, and the closer the larger ``inner``. Members are summed as a mixture.
 
         Args:
-            values: ``(S, *shape)`` of each site, as `sample_posterior` gives them.
+            values: ``(S, *shape)`` of each site, as `sample_posterior` gives them; or arrays.
             *args: The model's, which a context alone needs.
             inner: K, importance draws of the noise for each.
             seed: Of those; the same values have the same density every time.
             **kwargs: The model's.
 
         Raises:
-            ValueError: A site without values, or with values of another shape; a context of several rows.
+            ValueError: A site without values, with values of another shape, or that the guide does not have;
+                a context of several rows.
         """
         return log_density(self.posterior_at(*args, **kwargs), self._seen, values, inner=inner, seed=seed)
 
@@ -115,7 +142,7 @@ class FittedGuide(AutoGuide):
 
         Args:
             *args: The model's, for all rows.
-            draws: Of each member; at least 50 for a k̂.
+            draws: Of each member, two or more; at least 50 for a k̂.
             inner: K, importance draws of the noise for each; at least 64 for bounds worth having.
             seed: Of all that is drawn.
             **kwargs: The model's.
@@ -124,7 +151,8 @@ class FittedGuide(AutoGuide):
             The members' mean, and each member's own in ``members``: in nats, with standard errors.
 
         Raises:
-            ValueError: A model whose density changes from call to call, as one does that subsamples.
+            ValueError: Missing arguments; a model whose density changes from call to call, as one does that
+                subsamples.
         """
         from .results.audit import audit
 
@@ -146,8 +174,8 @@ class FittedGuide(AutoGuide):
             **kwargs: The model's.
 
         Raises:
-            ValueError: Fewer draws; a model whose density changes from call to call, as one does that
-                subsamples, or is 0 at all draws.
+            ValueError: Fewer draws; missing arguments; a model whose density changes from call to call, as
+                one does that subsamples, or is 0 at all draws.
         """
         from .results.importance import importance
 
@@ -158,7 +186,12 @@ class FittedGuide(AutoGuide):
         self,
         *args: Any,
         draws: int | Mapping[str, Tensor] = 1000,
-        groups: Collection[str] = ("posterior", "posterior_predictive", "log_likelihood", "observed_data"),
+        groups: str | Collection[str] = (
+            "posterior",
+            "posterior_predictive",
+            "log_likelihood",
+            "observed_data",
+        ),
         coords: Mapping[str, ArrayLike] | None = None,
         seed: int = 0,
         **kwargs: Any,
@@ -174,7 +207,7 @@ class FittedGuide(AutoGuide):
             *args: The model's, for all rows.
             draws: How many joint draws; or draws at hand, ``(S, *shape)`` of each site.
             groups: Of ``posterior``, ``posterior_predictive``, ``log_likelihood``, ``observed_data``,
-                ``prior`` and ``prior_predictive``.
+                ``prior`` and ``prior_predictive``, one or more.
             coords: Labels along a plate, or along another dimension by the name that ArviZ gives it.
             seed: Of all that is drawn; the global generator is left as it was.
             **kwargs: The model's.
@@ -183,8 +216,9 @@ class FittedGuide(AutoGuide):
             ``arviz.InferenceData`` with ArviZ below 1.0, ``xarray.DataTree`` from 1.0 on.
 
         Raises:
-            ValueError: An unknown group or dimension; a plate that is subsampled; a likelihood that is
-                random at given latents, as the model draws sites that are hidden from the guide.
+            ValueError: An unknown group or dimension; missing arguments; a plate that is subsampled; a
+                likelihood that is random at given latents, as the model draws sites that are hidden from the
+                guide.
         """
         from .results.export import to_arviz  # ArviZ takes seconds to import
 
@@ -203,8 +237,7 @@ class FittedGuide(AutoGuide):
         )
 
 
-def _quantiles(values: Tensor, quantiles: Sequence[float] | Tensor) -> Tensor:
-    levels = torch.as_tensor(quantiles, dtype=values.dtype, device=values.device)
+def _quantiles(values: Tensor, levels: Tensor) -> Tensor:
     flat = values.reshape(len(values), -1)
     found = torch.stack([torch.quantile(column, levels) for column in flat.unbind(-1)], dim=-1)
-    return found.reshape(*levels.shape, *values.shape[1:])
+    return found.reshape(levels.shape + values.shape[1:])

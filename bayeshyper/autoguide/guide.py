@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, cast
+from typing import Any, Self, cast
 
 import pyro
 import torch
@@ -19,7 +20,7 @@ from .draws.context import Context
 from .draws.placed import place
 from .draws.rows import in_plate, present_frame
 from .fitted import FittedGuide
-from .model.admission import check_settings
+from .model.admission import check_given, check_settings
 from .model.joint import LogJoint
 from .model.outside import outside
 from .model.sites import LatentSites
@@ -104,6 +105,13 @@ class AutoHypernetwork(FittedGuide):
         context: Callable[..., Tensor] | None = None,
     ) -> None:
         check_settings(noise_dim, hidden, members, init_scale)
+        functions = {
+            "model": model,
+            "init_loc_fn": init_loc_fn,
+            "create_plates": create_plates,
+            "context": context,
+        }
+        check_given(functions, example_args, example_kwargs)
         super().__init__(InitMessenger(init_loc_fn)(model), create_plates=create_plates)  # type: ignore[no-untyped-call]
         # Past PyroModule, which would register every parameter in the global store when it is looked at.
         self._modules["context_"] = None if context is None else Context(context)
@@ -117,7 +125,7 @@ class AutoHypernetwork(FittedGuide):
 
     def _setup_prototype(self, *args: Any, **kwargs: Any) -> None:
         """Run the model, find its latent sites, and make all parameters."""
-        self._watch = StructureWatch(self.model, args, kwargs)
+        self._watch = StructureWatch(self._own_model, args, kwargs)
         with outside():
             super()._setup_prototype(*args, **kwargs)  # type: ignore[no-untyped-call]
         trace = cast(poutine.Trace, self.prototype_trace)
@@ -199,6 +207,18 @@ class AutoHypernetwork(FittedGuide):
     def __getstate__(self) -> dict[str, Any]:
         """All but the model, which need not pickle; `AutoGuide` would take it from the living guide, too."""
         return {**self.__dict__, "_model": (None,), "master": None}
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        """A copy with parameters of its own, of the same model."""
+        copied = memo[id(self)] = type(self).__new__(type(self))
+        copied.__setstate__(copy.deepcopy(self.__getstate__(), memo))  # type: ignore[no-untyped-call]
+        copied._model = self._model
+        return copied
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
+        if any(name.startswith(f"{prefix}posterior_.") for name in state_dict):
+            self._seen  # noqa: B018 - says what to do where there are no parameters yet
+        super()._load_from_state_dict(state_dict, prefix, *args)
 
 
 def _takes_nothing(model: Callable[..., Any]) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import io
 import math
+import pickle
 from collections.abc import Callable, Iterator
 from functools import cache, partial
 
@@ -15,7 +16,7 @@ import torch
 from pyro import poutine
 from pyro.infer import MCMC, NUTS, SVI, Importance, Predictive, Trace_ELBO
 from pyro.infer.autoguide import AutoGuide, AutoNormal, init_to_value
-from torch import Tensor
+from torch import Tensor, nn
 
 from bayeshyper import AutoHypernetwork
 from tests.autoguide import models
@@ -105,6 +106,14 @@ def test_medians_and_quantiles_are_those_of_the_draws(guide_of: Guide) -> None:
     assert all(torch.equal(again[name], quantiles[name][[0, 2]]) for name in again)
 
 
+def test_one_level_that_is_a_number_has_no_dimension_for_it() -> None:
+    _, guide = trained(OURS)
+    several = guide.quantiles([0.2])
+    for level in (0.2, torch.tensor(0.2)):
+        for name, value in guide.quantiles(level).items():
+            assert torch.equal(value, several[name][0])
+
+
 @both
 def test_the_trained_guide_needs_no_arguments(guide_of: Guide) -> None:
     _, guide = trained(guide_of)
@@ -166,6 +175,39 @@ def test_storing_ours_leaves_it_as_it_was() -> None:
     torch.save(guide, io.BytesIO())
     assert guide.model is not None
     assert math.isfinite(Trace_ELBO().loss(model, guide, *models.regression_data()))
+
+
+def test_a_copy_of_ours_knows_the_model_which_is_not_copied() -> None:
+    model, guide = trained(OURS)
+    copied = copy.deepcopy(guide)
+    x, y = models.regression_data()
+    assert copied.audit(x, y, draws=50, inner=8) == guide.audit(x, y, draws=50, inner=8)
+    svi = SVI(model, copied, pyro.optim.Adam({"lr": 0.03}), Trace_ELBO())
+    svi.step(x, y)
+    assert {id(parameter) for parameter in copied.parameters()}.isdisjoint(map(id, guide.parameters()))
+    unseen = copy.deepcopy(OURS(model))
+    assert {name: tuple(value.shape) for name, value in unseen(x, y).items()} == models.REGRESSION_SITES
+
+
+def test_ours_without_its_model_says_what_to_do() -> None:
+    _, guide = trained(OURS)
+    model = models.LinearRegression(2)
+    unseen = pickle.loads(pickle.dumps(OURS(model)))
+    loaded, (x, y) = pickle.loads(pickle.dumps(guide)), models.regression_data()
+    what = r"without its model, .*state_dict\(\)"
+    for ask in (partial(unseen, x, y), partial(loaded.audit, x, y), partial(loaded.to_arviz, x, y, draws=2)):
+        with pytest.raises(ValueError, match=what):
+            ask()
+    assert loaded.to_arviz(draws=2, groups="posterior").posterior.sizes["draw"] == 2
+
+
+def test_ours_cannot_take_a_state_dict_before_it_has_parameters() -> None:
+    model, guide = trained(OURS)
+    for fresh in (OURS(model), nn.Sequential(OURS(model))):
+        prefix = "" if isinstance(fresh, AutoHypernetwork) else "0."
+        state = {prefix + name: value for name, value in guide.state_dict().items()}
+        with pytest.raises(RuntimeError, match=r"not seen its model yet.*example_args"):
+            fresh.load_state_dict(state)
 
 
 @both

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
+import numpy as np
 import pyro
 import pyro.distributions as dist
 import pytest
@@ -16,9 +18,12 @@ from pyro.infer.reparam import ProjectedNormalReparam
 from torch import Tensor
 
 from bayeshyper import AutoHypernetwork
+from bayeshyper.autoguide import WeightedDraws, calibrate_model
+from bayeshyper.diagnostics.posterior.psis import PSIS
 from tests.autoguide import models
 
 Y = torch.tensor([0.5, -1.0, 2.0])
+WEIGHTED = WeightedDraws({"x": Y}, (torch.ones(3) / 3).log(), PSIS((0.0,), (3.0,), 3, "exact"), 0.0, 0.0)
 
 
 def linear(x: Tensor, y: Tensor, *, scale: float = 1.0) -> None:
@@ -206,6 +211,12 @@ def test_two_sites_of_one_name_are_refused() -> None:
         ({"hidden": -1}, "hidden"),
         ({"entropy": "none such"}, "none such"),
         ({"init_scale": -1.0}, "init_scale"),
+        ({"init_loc_fn": "median"}, r"init_loc_fn = 'median', expected a function"),
+        ({"context": 3}, "context = 3, expected a function"),
+        ({"create_plates": 3}, "create_plates = 3, expected a function"),
+        ({"example_args": 3}, r"example_args of type int, expected a tuple.*\(y,\)"),
+        ({"example_args": torch.zeros(2)}, "example_args of type Tensor, expected a tuple"),
+        ({"example_kwargs": ["y"]}, "example_kwargs of type list, expected a dictionary"),
     ],
     ids=str,
 )
@@ -213,3 +224,53 @@ def test_settings_of_nonsense_are_named(settings: dict[str, object], what: str) 
     make: Callable[[], object] = lambda: AutoHypernetwork(models.two_sites, **settings)()  # noqa: E731
     with pytest.raises(ValueError, match=what):
         make()
+
+
+def test_a_model_that_is_no_function_is_named() -> None:
+    with pytest.raises(ValueError, match="model = 3, expected a function"):
+        AutoHypernetwork(3)
+
+
+@pytest.mark.parametrize("n", [-1, 0, 2.5, True, "many"])
+def test_draws_are_counted_by_whole_numbers(n: object) -> None:
+    guide = AutoHypernetwork(models.two_sites, noise_dim=0, search=False)
+    for draw in (guide.sample_posterior, WEIGHTED.resample):
+        with pytest.raises(ValueError, match=f"Got n = {n!r}, expected a whole number, 1 or more"):
+            draw(n)
+
+
+@pytest.mark.parametrize("n", [np.int64(3), torch.tensor(3)], ids=repr)
+def test_whole_numbers_of_other_libraries_count_too(n: Any) -> None:
+    guide = AutoHypernetwork(models.two_sites, noise_dim=0, search=False)
+    assert len(guide.sample_posterior(n)["x"]) == 3
+
+
+@pytest.mark.parametrize("levels", [[95, -1], [0.5, torch.nan], 1.01, "median", None, [[0.1, 0.9]]], ids=repr)
+def test_quantiles_have_levels_between_0_and_1(levels: Any) -> None:
+    guide = AutoHypernetwork(models.two_sites, noise_dim=0, search=False)
+    for quantiles in (guide.quantiles, WEIGHTED.quantiles):
+        with pytest.raises(ValueError, match=r"Got the levels .* expected .* between 0 and 1"):
+            quantiles(levels)
+
+
+def test_importances_and_audits_need_draws_and_noises() -> None:
+    guide = AutoHypernetwork(models.two_sites, noise_dim=0, search=False)
+    asked: list[Callable[..., object]] = [guide.audit, partial(guide.importance, 50)]
+    asked.append(partial(guide.log_density, guide.sample_posterior(2)))
+    for ask in asked:
+        for inner in (0, -1, 1.5):
+            with pytest.raises(ValueError, match=f"inner = {inner}, expected a whole number, 1 or more"):
+                ask(inner=inner)
+    for draws in (0, 1, 60.5):
+        with pytest.raises(ValueError, match=f"draws = {draws}, expected a whole number, 2 or more"):
+            guide.audit(draws=draws)
+
+
+def test_arguments_that_a_fitted_guide_lacks_are_named() -> None:
+    guide = AutoHypernetwork(linear, search=False, example_args=(Y, Y))
+    what = r"missing a required argument: 'x', expected its arguments \(x, y, scale\)\. Give those"
+    for ask in (guide.audit, partial(guide.importance, 60), guide.to_arviz):
+        with pytest.raises(ValueError, match=what):
+            ask()
+    with pytest.raises(ValueError, match=r"missing a required argument: 'y'.*args= and kwargs="):
+        calibrate_model(linear, lambda model, seed: guide.sample_posterior(63), (Y,), show=False)

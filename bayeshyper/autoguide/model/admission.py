@@ -5,19 +5,21 @@ from __future__ import annotations
 import functools
 import inspect
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
 from pyro import poutine
 from pyro.infer.inspect import is_sample_site
 from pyro.poutine.messenger import Messenger
-from torch import nn
+from torch import Tensor, nn
 from torch.distributions import Distribution, biject_to
+
+from bayeshyper.autoguide.checks import check_count
 
 from .outside import outside
 
-__all__ = ["check_settings", "has_its_arguments", "trace_model"]
+__all__ = ["check_arguments", "check_given", "check_settings", "has_its_arguments", "trace_model"]
 
 Model = Callable[..., Any]
 Site = Mapping[str, Any]
@@ -48,7 +50,8 @@ def trace_model(model: Model, args: tuple[Any, ...], kwargs: Mapping[str, Any]) 
         ValueError: Got the discrete latent site 'k' (Bernoulli), expected continuous ones: ...
     """
     start, bare = getattr(model, "args")  # noqa: B009 - a partial, as all of Pyro's handlers make it
-    _check_arguments(bare, args, kwargs)
+    advice = "Call the guide with them once, as svi.step does, or give example_args=."
+    check_arguments(bare, args, kwargs, advice)
     inspector = _Inspector()
     try:
         with outside():
@@ -75,10 +78,34 @@ def trace_model(model: Model, args: tuple[Any, ...], kwargs: Mapping[str, Any]) 
     return trace
 
 
+def check_arguments(model: Model, args: tuple[Any, ...], kwargs: Mapping[str, Any], advice: str = "") -> None:
+    """Refuse arguments that the model does not take.
+
+    Args:
+        model: Any Pyro model, under handlers too.
+        args: Its arguments.
+        kwargs: Its keyword arguments.
+        advice: A sentence that says where they are given.
+
+    Raises:
+        ValueError: Arguments that it needs are missing, or it takes no such ones.
+    """
+    function = _innermost(model)
+    try:
+        inspect.signature(function).bind(*args, **kwargs)
+    except ValueError:
+        return  # a callable that does not say what it takes
+    except TypeError as error:
+        takes = ", ".join(inspect.signature(function).parameters)
+        raise ValueError(
+            f"The model cannot be run: {error}, expected its arguments ({takes}). {advice}"
+        ) from error
+
+
 def has_its_arguments(model: Model, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> bool:
     """Whether the model can be run with these arguments; a guide that has seen it needs none."""
     try:
-        _check_arguments(model, args, kwargs)
+        check_arguments(model, args, kwargs)
     except ValueError:
         return False
     return True
@@ -90,14 +117,42 @@ def check_settings(noise_dim: int | None, hidden: Sequence[int], members: int, i
     Raises:
         ValueError: A size that is no whole number or too small, or a scale that is not above 0.
     """
-    sizes = {"noise_dim": (0 if noise_dim is None else noise_dim, 0), "members": (members, 1)}
-    for name, (value, least) in sizes.items():
-        if isinstance(value, bool) or not isinstance(value, int) or value < least:
-            raise ValueError(f"Got {name} = {value!r}, expected a whole number, {least} or more.")
+    check_count("noise_dim", 0 if noise_dim is None else noise_dim, 0)
+    check_count("members", members, 1)
     if not isinstance(hidden, Sequence) or any(not isinstance(units, int) or units < 1 for units in hidden):
         raise ValueError(f"Got hidden = {hidden!r}, expected the units of each layer, such as (32, 32).")
     if not (isinstance(init_scale, (int, float)) and 0.0 < init_scale < math.inf):
         raise ValueError(f"Got init_scale = {init_scale!r}, expected a number above 0, such as 0.1.")
+
+
+def check_given(
+    functions: Mapping[str, Any], example_args: Iterable[Any] | None, example_kwargs: Mapping[str, Any] | None
+) -> None:
+    """Refuse functions that cannot be called, and example arguments that are not several.
+
+    Args:
+        functions: By the names that the caller knows them by; None where there is none.
+        example_args: The model's arguments.
+        example_kwargs: Its keyword arguments.
+
+    Raises:
+        ValueError: The first that is of no such kind.
+    """
+    for name, function in functions.items():
+        if function is not None and not callable(function):
+            raise ValueError(f"Got {name} = {function!r}, expected a function.")
+    if example_args is not None and (
+        isinstance(example_args, Tensor | str | Mapping) or not isinstance(example_args, Iterable)
+    ):
+        raise ValueError(
+            f"Got example_args of type {type(example_args).__name__}, expected a tuple of the model's "
+            "arguments: (y,) of one."
+        )
+    if example_kwargs is not None and not isinstance(example_kwargs, Mapping):
+        raise ValueError(
+            f"Got example_kwargs of type {type(example_kwargs).__name__}, expected a dictionary of the "
+            "model's keyword arguments."
+        )
 
 
 class _Refused(Exception):
@@ -128,20 +183,6 @@ class _Inspector(Messenger):
         if not msg["is_observed"]:
             _check_support(self.current, msg["fn"])
             _check_plates(msg)
-
-
-def _check_arguments(model: Model, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
-    function = _innermost(model)
-    try:
-        inspect.signature(function).bind(*args, **kwargs)
-    except ValueError:
-        return  # a callable that does not say what it takes
-    except TypeError as error:
-        takes = ", ".join(inspect.signature(function).parameters)
-        raise ValueError(
-            f"The guide cannot run its model: {error}, expected the model's arguments ({takes}). Call the "
-            "guide with them once, as svi.step does, or give example_args=."
-        ) from error
 
 
 def _innermost(model: Model) -> Model:

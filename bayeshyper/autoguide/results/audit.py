@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from bayeshyper.autoguide.checks import check_count
 from bayeshyper.autoguide.model.joint import LogJoint
 from bayeshyper.autoguide.posterior.latent import LatentPosterior
 from bayeshyper.diagnostics.posterior.audit import Audit, Estimates, mean_and_error, pooled
@@ -21,6 +22,7 @@ __all__ = ["audit"]
 @torch.no_grad()
 def audit(posterior: LatentPosterior, log_joint: LogJoint, *, draws: int, inner: int, seed: int) -> Audit:
     """See `AutoHypernetwork.audit`."""
+    check_count("draws", draws, 2)  # of one there is no standard error
     density = LatentDensity(posterior, torch.Generator().manual_seed(seed))
     audited = [_audit_member(density, index, log_joint, draws, inner) for index in range(posterior.members)]
     source = density_source(density.members[0])

@@ -10,6 +10,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from bayeshyper.autoguide.checks import check_count, read_values
 from bayeshyper.autoguide.model.sites import LatentSites
 from bayeshyper.autoguide.posterior.latent import LatentPosterior
 from bayeshyper.hypernets import WeightDraw
@@ -97,6 +98,7 @@ class LatentDensity:
         self, index: int, latents: Tensor, inner: int, z: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
         """log q_m(u) of one member from below and from above, as `MemberDensity.bounds` has them."""
+        check_count("inner", inner, 1)
         coordinates = self._coordinates(index, latents)
         below, above = self._densities[index].bounds(coordinates, inner, z)
         return below - self.log_volume[index], above - self.log_volume[index]
@@ -112,7 +114,7 @@ def log_density(
     posterior: LatentPosterior, sites: LatentSites, values: Mapping[str, Tensor], *, inner: int, seed: int
 ) -> Tensor:
     """See `AutoHypernetwork.log_density`."""
-    wide = {name: value.double() for name, value in values.items()}
+    wide = read_values(values, sites.names)
     flat = sites.flatten(wide)
     if flat.dim() > 2 and flat.shape[1] > 1:
         raise ValueError(f"Got values of {flat.shape[1]} rows, expected those of one, as its context is.")

@@ -10,6 +10,8 @@ from numpy.typing import ArrayLike
 from pyro import poutine
 from torch import Tensor
 
+from bayeshyper.autoguide.checks import check_count
+from bayeshyper.autoguide.model.admission import check_arguments
 from bayeshyper.autoguide.model.runs import Node, Nodes, Runs, log_likelihood
 from bayeshyper.diagnostics.arviz.majors import from_groups
 from bayeshyper.threads import seeded
@@ -37,11 +39,12 @@ def to_arviz(
     kwargs: dict[str, Any],
     *,
     draws: int | Values,
-    groups: Collection[str],
+    groups: str | Collection[str],
     coords: Mapping[str, ArrayLike],
     seed: int,
 ) -> Any:
     """See `FittedGuide.to_arviz`."""
+    groups = (groups,) if isinstance(groups, str) else groups
     for group in groups:
         if group not in GROUPS:
             raise ValueError(f"Got the group {group!r}, expected some of {', '.join(GROUPS)}.")
@@ -52,7 +55,7 @@ def to_arviz(
             for value in values[site.name]:
                 columns.add("posterior", site.name, value, site.batch_dim, site.frames)
         if set(groups) - {"posterior"}:
-            runs = _runs(guide.model, args, kwargs)
+            runs = _runs(guide._own_model, args, kwargs)
             _add_runs(columns, {"posterior", *groups}, runs, values)
     attrs = {
         "inference_library": "bayeshyper",
@@ -68,9 +71,8 @@ def _posterior(
     guide: FittedGuide, draws: int | Values, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> Values:
     """Draws of each site, or those at hand, of which only sites of the guide are taken."""
-    if isinstance(draws, int):
-        if draws < 1:
-            raise ValueError(f"Got draws = {draws}, expected 1 or more.")
+    if not isinstance(draws, Mapping):
+        check_count("draws", draws, 1)
         return guide.sample_posterior(draws, *args, **kwargs)
     sites = guide._seen
     sites.flatten(draws)  # says what is missing, or of another shape
@@ -106,6 +108,7 @@ def _add_runs(columns: Columns, groups: Collection[str], runs: Runs, values: Val
 
 def _runs(model: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Runs:
     """Runs of a model, which must see all of its rows."""
+    check_arguments(model, args, kwargs, 'Give those of all rows, or ask for groups=["posterior"].')
     runs = Runs(model, args, kwargs)
     _check_all_rows(runs.first.values())
     for name in runs.observed:

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from bayeshyper.autoguide.checks import check_count, read_levels
 from bayeshyper.autoguide.model.joint import LogJoint
 from bayeshyper.autoguide.model.sites import LatentSites
 from bayeshyper.autoguide.posterior.latent import LatentPosterior
@@ -96,12 +97,22 @@ class WeightedDraws:
         mean = self.mean()
         return {name: self._mean((values - mean[name]) ** 2).sqrt() for name, values in self.values.items()}
 
-    def quantiles(self, quantiles: Sequence[float] | Tensor) -> dict[str, Tensor]:
-        """Weighted quantiles of each number of each site, ``(Q, *shape)``.
+    def quantiles(self, quantiles: float | Sequence[float] | Tensor) -> dict[str, Tensor]:
+        """Weighted quantiles of each number of each site.
 
         That of level p is the least draw up to which the weights sum to p.
+
+        Args:
+            quantiles: Their levels, between 0 and 1.
+
+        Returns:
+            ``(Q, *shape)`` of each site; of one level that is a number, ``(*shape,)``.
+
+        Raises:
+            ValueError: Levels outside of [0, 1].
         """
-        return {name: self._quantiles(values, quantiles) for name, values in self.values.items()}
+        levels = read_levels(quantiles, like=self.weights)
+        return {name: self._quantiles(values, levels) for name, values in self.values.items()}
 
     def resample(self, n: int, *, generator: torch.Generator | None = None) -> dict[str, Tensor]:
         """Draw n of the draws with replacement, as likely as they are heavy: ``(n, *shape)`` of each site.
@@ -110,6 +121,7 @@ class WeightedDraws:
             n: Not many more than `ess`: the same draws would come again and again.
             generator: Where the choice comes from; None is torch's global generator.
         """
+        check_count("n", n, 1)
         chosen = torch.multinomial(self.weights, n, replacement=True, generator=generator)
         return {name: values[chosen] for name, values in self.values.items()}
 
@@ -117,14 +129,13 @@ class WeightedDraws:
         mean: Tensor = torch.tensordot(self.weights, values.double(), dims=1)
         return mean.to(values)
 
-    def _quantiles(self, values: Tensor, quantiles: Sequence[float] | Tensor) -> Tensor:
-        levels = torch.as_tensor(quantiles, dtype=torch.float64, device=values.device)
+    def _quantiles(self, values: Tensor, levels: Tensor) -> Tensor:
         flat, order = values.reshape(len(values), -1).sort(dim=0)
         below = self.weights[order].cumsum(0).mT.contiguous()  # (N, S)
         # The last sum may be less than 1 by rounding.
         wanted = levels.reshape(1, -1).expand(len(below), -1).contiguous()
         rank = torch.searchsorted(below, wanted).clamp(max=len(flat) - 1)
-        return flat.mT.gather(1, rank).mT.reshape(*levels.shape, *values.shape[1:])
+        return flat.mT.gather(1, rank).mT.reshape(levels.shape + values.shape[1:])
 
 
 @torch.no_grad()
@@ -132,8 +143,7 @@ def importance(
     posterior: LatentPosterior, sites: LatentSites, log_joint: LogJoint, n: int, *, inner: int, seed: int
 ) -> WeightedDraws:
     """See `AutoHypernetwork.importance`."""
-    if n < MIN_DRAWS:
-        raise ValueError(f"Got n = {n} draws, expected at least {MIN_DRAWS}: of fewer k̂ is mostly chance.")
+    check_count("n", n, MIN_DRAWS)  # of fewer k̂ is mostly chance
     density = LatentDensity(posterior, torch.Generator().manual_seed(seed))
     latents, log_q = density.scored(n, inner)
     ratios = log_joint.at_draws(latents).cpu() - log_q

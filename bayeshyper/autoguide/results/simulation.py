@@ -10,6 +10,7 @@ import torch
 from pyro import poutine
 from torch import Tensor
 
+from bayeshyper.autoguide.model.admission import check_arguments
 from bayeshyper.autoguide.model.runs import Runs, log_likelihood
 from bayeshyper.diagnostics.posterior.simulation import SimulationCalibration, simulation_based_calibration
 from bayeshyper.threads import seeded
@@ -50,7 +51,7 @@ def calibrate_model(
 
     Raises:
         ValueError: A model without observed sites, or with `pyro.factor`, which draws no data; a prior that
-            cannot be drawn; draws that lack a site.
+            cannot be drawn; arguments that it lacks; draws that lack a site.
 
     Example:
         >>> import pyro, pyro.distributions as dist
@@ -65,6 +66,9 @@ def calibrate_model(
         >>> found.names, found.flagged
         (('mean', 'log likelihood'), ())
     """
+    check_arguments(
+        model, args, kwargs or {}, "Give them as args= and kwargs=, with data of the right shape."
+    )
     with poutine.block(), seeded(seed):
         runs = Runs(model, args, dict(kwargs or {}))
     if not runs.observed or runs.factors:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pyro
 import pyro.distributions as dist
 import pytest
@@ -181,3 +182,14 @@ def test_missing_sites_and_other_shapes_are_named() -> None:
         guide.log_density({"scale": torch.tensor(1.0), "share": torch.tensor(0.5)})
     with pytest.raises(ValueError, match="3 of 'scale', 2 of 'share'"):
         guide.log_density({"scale": torch.ones(3), "share": 0.5 * torch.ones(2)})
+    with pytest.raises(ValueError, match=r"Got values of 'slope', expected .* 'scale', 'share'"):
+        guide.log_density({**guide.sample_posterior(3), "slope": torch.ones(3)})
+    with pytest.raises(ValueError, match=r"Got shape \(\) for the site 'scale'"):
+        guide.log_density({"scale": 1.0, "share": 0.5})
+
+
+def test_values_need_not_be_tensors() -> None:
+    guide = bent(scale_and_share)
+    values = {"scale": [0.5, 2.0], "share": np.array([0.1, 0.7])}
+    expected = guide.log_density({name: torch.tensor(value) for name, value in values.items()})
+    torch.testing.assert_close(guide.log_density(values), expected)

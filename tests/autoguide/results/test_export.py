@@ -328,6 +328,8 @@ def test_an_improper_prior_has_no_draws() -> None:
         ({"coords": {"school": [1, 2, 3]}}, r"coordinates of 'school', expected .* schools, "),
         ({"coords": {"schools": [1, 2]}}, r"coordinates of shape \(2,\) for 'schools', expected .* 3 places"),
         ({"draws": 0}, r"Got draws = 0"),
+        ({"draws": 2.5}, r"Got draws = 2.5"),
+        ({"groups": "prior "}, r"Got the group 'prior ', expected some of posterior, "),
         ({"draws": {"spread": torch.ones(3)}}, r"no value for slopes, effect"),
     ],
 )

@@ -128,6 +128,7 @@ def test_weighted_quantiles_invert_the_weighted_distribution_function() -> None:
     expected = np.quantile(repeated, levels, axis=0, method="inverted_cdf")
     np.testing.assert_allclose(weighted.quantiles(levels)["x"].numpy(), expected)
     assert weighted.quantiles(torch.tensor([0.5]))["x"].shape == (1, 2, 3)
+    assert torch.equal(weighted.quantiles(0.3)["x"], weighted.quantiles([0.3])["x"][0])
     np.testing.assert_allclose(weighted.mean()["x"].numpy(), repeated.mean(0), rtol=1e-5)
     np.testing.assert_allclose(weighted.std()["x"].numpy(), repeated.std(0), rtol=1e-5)
 
@@ -176,7 +177,7 @@ def _start(site: object) -> Tensor:
 
 
 def test_what_cannot_be_weighted_is_refused() -> None:
-    with pytest.raises(ValueError, match="Got n = 49 draws, expected at least 50"):
+    with pytest.raises(ValueError, match="Got n = 49, expected a whole number, 50 or more"):
         gaussian_guide().importance(49)
 
     def impossible() -> None:
