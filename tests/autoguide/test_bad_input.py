@@ -185,6 +185,41 @@ def test_a_site_that_comes_and_goes_with_another_is_named() -> None:
         AutoHypernetwork(model)()
 
 
+@pytest.mark.parametrize("far", [3.0, -3.0])
+def test_a_site_that_comes_far_from_the_start_is_named(far: float) -> None:
+    def model() -> None:
+        x = pyro.sample("x", dist.Normal(0.0, 1.0))
+        if x / far > 1.0:
+            pyro.sample("only far out", dist.Normal(0.0, 1.0))
+
+    state = torch.random.get_rng_state()
+    with pytest.raises(ValueError, match="'only far out'"):
+        AutoHypernetwork(model, init_loc_fn=init_to_value(values={"x": torch.tensor(0.0)}))
+    assert torch.equal(state, torch.random.get_rng_state())
+
+
+def test_what_is_masked_may_have_no_density() -> None:
+    y = torch.tensor([0.5, torch.nan, 2.0])
+
+    def model() -> None:
+        mean = pyro.sample("mean", dist.Normal(0.0, 1.0))
+        with pyro.plate("rows", 3), poutine.mask(mask=~y.isnan()):
+            pyro.sample("y", dist.Normal(mean, 1.0), obs=y)
+
+    with pyro.validation_enabled(False):
+        assert torch.isfinite(AutoHypernetwork(model, search=False)()["mean"])
+
+
+def test_parameters_that_a_distribution_refuses_are_placed() -> None:
+    def model() -> None:
+        pyro.sample("first", dist.Normal(0.0, 1.0))
+        pyro.sample("second", dist.Normal(0.0, torch.tensor(0.0)))
+
+    with pytest.raises(ValueError, match=r"at its site 'first' or after it.*scale") as caught:
+        AutoHypernetwork(model)
+    assert "Trace Shapes" not in str(caught.value)
+
+
 def test_predicting_is_no_change_of_structure() -> None:
     x, y = models.regression_data()
     model = models.LinearRegression(2)

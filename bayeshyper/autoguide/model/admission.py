@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from pyro import poutine
+from pyro.distributions.util import scale_and_mask
 from pyro.infer.inspect import is_sample_site
 from pyro.poutine.messenger import Messenger
 from torch import Tensor, nn
@@ -19,7 +20,7 @@ from bayeshyper.autoguide.checks import check_count
 
 from .outside import outside
 
-__all__ = ["check_arguments", "check_given", "check_settings", "has_its_arguments", "trace_model"]
+__all__ = ["Refused", "check_arguments", "check_given", "check_settings", "has_its_arguments", "trace_model"]
 
 Model = Callable[..., Any]
 Site = Mapping[str, Any]
@@ -56,7 +57,7 @@ def trace_model(model: Model, args: tuple[Any, ...], kwargs: Mapping[str, Any]) 
     try:
         with outside():
             trace: poutine.Trace = poutine.trace(start(inspector(bare))).get_trace(*args, **kwargs)
-    except _Refused as refused:
+    except Refused as refused:
         raise ValueError(str(refused)) from refused.__cause__
     except NotImplementedError as error:
         name, said = inspector.current, str(error).splitlines()[0]
@@ -64,6 +65,10 @@ def trace_model(model: Model, args: tuple[Any, ...], kwargs: Mapping[str, Any]) 
             f"The site {name!r} cannot start: {said}, expected a prior that can be drawn from. Give it a "
             f"value, by init_loc_fn=init_to_value(values={{{name!r}: …}})."
         ) from error
+    except ValueError as error:  # the model's own, or of a distribution that refuses its parameters
+        where = f"at its site {inspector.current!r} or after it" if inspector.current else "before any site"
+        said = str(error).split("\nTrace Shapes:")[0].rstrip()
+        raise ValueError(f"The model cannot be run where inference starts, {where}: {said}") from error
     sites = [site for site in trace.nodes.values() if is_sample_site(site)]
     latents = [site for site in sites if not site["is_observed"]]
     if not latents:
@@ -155,7 +160,7 @@ def check_given(
         )
 
 
-class _Refused(Exception):
+class Refused(Exception):
     """What cannot be guided. No ValueError: to the message of one, Pyro's trace adds pages of shapes."""
 
 
@@ -176,9 +181,7 @@ class _Inspector(Messenger):
             return
         self.current = msg["name"]
         if self.current in self._seen:
-            raise _Refused(
-                f"Got two sites of the name {self.current!r}, expected a name of its own for each."
-            )
+            raise Refused(f"Got two sites of the name {self.current!r}, expected a name of its own for each.")
         self._seen.add(self.current)
         if not msg["is_observed"]:
             _check_support(self.current, msg["fn"])
@@ -198,7 +201,7 @@ def _check_support(name: str, distribution: Distribution) -> None:
     except NotImplementedError as error:
         kind, support = _kind(distribution), distribution.support
         if support is not None and support.is_discrete:
-            raise _Refused(
+            raise Refused(
                 f"Got the discrete latent site {name!r} ({kind}), expected continuous ones: a guide draws "
                 f"real numbers. Sum it out as in {ENUMERATION}, with TraceEnum_ELBO and "
                 "infer={'enumerate': 'parallel'}, and hide it from the guide: "
@@ -209,7 +212,7 @@ def _check_support(name: str, distribution: Distribution) -> None:
             if "sphere" in repr(support).lower()
             else "Draw real numbers in its place and transform them, or register a transform."
         )
-        raise _Refused(
+        raise Refused(
             f"Got the latent site {name!r} ({kind}) on the support {support}, expected one that "
             f"torch.distributions.biject_to maps real numbers to. {advice}"
         ) from error
@@ -229,7 +232,7 @@ def _kind(distribution: Distribution) -> str:
 def _check_plates(site: Site) -> None:
     for frame in site["cond_indep_stack"]:
         if not frame.vectorized:
-            raise _Refused(
+            raise Refused(
                 f"Got the latent site {site['name']!r} in the sequential plate {frame.name!r}, expected "
                 f"plates that are vectorised. Write 'with pyro.plate({frame.name!r}, size):' in place of the "
                 "loop, or loop over range(size)."
@@ -252,7 +255,7 @@ def _check_density(site: Site) -> None:
     name, where = site["name"], "where inference starts"
     try:
         with torch.no_grad():
-            density = site["fn"].log_prob(site["value"])
+            density = scale_and_mask(site["fn"].log_prob(site["value"]), mask=site["mask"])
     except ValueError as error:  # torch's own validation, which does not know the site
         raise ValueError(f"The site {name!r} has no density {where}: {error}") from error
     if density.isfinite().all():

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import functools
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from pyro import poutine
 from pyro.infer.autoguide.initialization import InitMessenger
+from pyro.ops import packed
 from pyro.ops.contract import contract_to_tensor
 from pyro.poutine.block_messenger import BlockMessenger
 from pyro.poutine.messenger import Messenger
 from pyro.poutine.util import site_is_subsample
 from torch import Tensor
 
-__all__ = ["enumerated", "sum_out", "unblocked"]
+__all__ = ["is_enumerated", "sum_out", "unblocked"]
 
 Model = Callable[..., Any]
+Factors = OrderedDict[frozenset[str], list[Tensor]]
+"""Log probabilities by the plates they stand in, as Pyro's contraction takes them."""
 
 
 def unblocked(model: Model) -> Model:
@@ -31,34 +34,57 @@ def unblocked(model: Model) -> Model:
     return inner if isinstance(messenger, (BlockMessenger, InitMessenger)) else messenger(inner)
 
 
-def enumerated(trace: poutine.Trace) -> bool:
-    """Whether the model has discrete sites that ``TraceEnum_ELBO`` sums out.
-
-    Those of subsampled rows do not count: a sum over states is no sum of rows' shares.
-    """
-    sites = [site for site in trace.nodes.values() if site["type"] == "sample"]
-    summed = [site for site in sites if (site["infer"] or {}).get("enumerate") == "parallel"]
-    return bool(summed) and all(site["scale"] == 1.0 for site in sites)
+def is_enumerated(site: Mapping[str, Any]) -> bool:
+    """Whether a site is a discrete one that ``TraceEnum_ELBO`` sums out."""
+    return (site["infer"] or {}).get("enumerate") == "parallel"
 
 
-def sum_out(run: Callable[[], Any], nesting: int, particles: str | None = None) -> Tensor:
+def sum_out(trace: poutine.Trace, particles: str | None = None) -> Tensor:
     """log Σ_k p(values, data, k) over all states k of a model's discrete sites: a number, or ``(S,)``.
 
+    Masks and scales count as in ``TraceEnum_ELBO``: Σ_k π_k p(y | k)^m, where a place is masked, is Σ_k π_k,
+    which is 1, so that masks leave the states' own probabilities alone; and a scale is one of the log of the
+    sum, so that all that is summed has to have the same.
+
     Args:
-        run: The model, at given values of its other sites.
-        nesting: How many plate dimensions there are, particles included.
+        trace: Of the model in ``poutine.enum``, with ``log_prob`` and ``unscaled_log_prob`` of all sites.
         particles: The plate of particles, where there is one: each has a number of its own.
+
+    Raises:
+        ValueError: Sites of different scales are summed over together.
     """
-    trace = poutine.trace(poutine.enum(run, first_available_dim=-1 - nesting)).get_trace()
-    trace.compute_log_prob()
     trace.pack_tensors()
     symbols = trace.plate_to_symbol
-    factors: OrderedDict[frozenset[str], list[Tensor]] = OrderedDict()
-    for site in trace.nodes.values():
-        if site["type"] == "sample" and not site_is_subsample(site):
-            plates = frozenset(symbols[frame.name] for frame in site["cond_indep_stack"] if frame.vectorized)
-            factors.setdefault(plates, []).append(site["packed"]["log_prob"])
     states = set(trace.symbol_to_dim) - set(symbols.values())
+    fixed: Factors = OrderedDict()
+    varying: Factors = OrderedDict()
+    scales: dict[str, Any] = {}
+    for name, site in trace.nodes.items():
+        if site["type"] != "sample" or site_is_subsample(site):
+            continue
+        plates = frozenset(symbols[frame.name] for frame in site["cond_indep_stack"] if frame.vectorized)
+        factors, log_prob = varying, site["packed"]["unscaled_log_prob"]
+        if states.isdisjoint(log_prob._pyro_dims):
+            factors, log_prob = fixed, site["packed"]["log_prob"]
+        elif site["infer"].get("_enumerate_dim") is None:
+            log_prob = packed.scale_and_mask(log_prob, mask=site["packed"]["mask"])
+        factors.setdefault(plates, []).append(log_prob)
+        if factors is varying:
+            scales[name] = site["scale"]
     kept = frozenset({symbols[particles]}) if particles else frozenset()
-    summed: Tensor = contract_to_tensor(factors, states, target_ordinal=kept)
-    return summed
+    total: Tensor = _common(scales) * contract_to_tensor(varying, states, target_ordinal=kept)
+    return total + contract_to_tensor(fixed, set(), target_ordinal=kept) if fixed else total
+
+
+def _common(scales: Mapping[str, Any]) -> Any:
+    """The one scale that all have."""
+    first, *others = scales.values()
+    if any(isinstance(scale, Tensor) and scale.numel() > 1 for scale in (first, *others)) or any(
+        float(scale) != float(first) for scale in others
+    ):
+        raise ValueError(
+            f"Got different scales at the sites {', '.join(map(repr, scales))}, over whose states is summed, "
+            "expected one number for them all: it scales the log of the sum. Put poutine.scale around all of "
+            "them, or around none."
+        )
+    return first

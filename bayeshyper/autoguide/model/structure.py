@@ -6,6 +6,7 @@ from collections.abc import Callable, Hashable, Mapping, Sized
 from dataclasses import is_dataclass
 from typing import Any, NamedTuple
 
+import torch
 from pyro import poutine
 from pyro.infer.inspect import is_sample_site
 from torch import Tensor
@@ -20,6 +21,9 @@ Model = Callable[..., Any]
 
 # Calls of different shapes at which the model is looked at again.
 LOOKS = 32
+# How far from the start its sites are looked at, in unconstrained numbers, and from how many places to
+# either side.
+FAR, FAR_LOOKS = 5.0, 4
 
 
 class StructureWatch:
@@ -61,18 +65,23 @@ class StructureWatch:
     def look_aside(
         self, model: Model, sites: LatentSites, args: tuple[Any, ...], kwargs: Mapping[str, Any]
     ) -> None:
-        """Run the model a step away from the start, to either side: its sites may depend on their values.
+        """Run the model away from the start, a step to either side and far: its sites may depend on values.
 
         Raises:
             ValueError: As in `look`.
         """
-        for step in () if any(site.is_subsampled for site in sites) else (-1.0, 1.0):
-            values = {name: value[0] for name, value in sites.values(sites.start.unsqueeze(0) + step).items()}
+        if any(site.is_subsampled for site in sites):
+            return
+        generator = torch.Generator().manual_seed(0)
+        far = FAR * torch.randn(FAR_LOOKS, sites.size, generator=generator).to(sites.start)
+        near = torch.ones_like(far[:1])
+        for place in sites.start + torch.cat([-near, near, far, -far]):
+            values = {name: value[0] for name, value in sites.values(place.unsqueeze(0)).items()}
             try:
-                with outside():
+                with outside(), torch.random.fork_rng(devices=[]):
                     aside = poutine.condition(model, data=values)
                     trace = poutine.trace(aside).get_trace(*args, **kwargs)
-            except (ValueError, RuntimeError):
+            except (ValueError, RuntimeError, ArithmeticError):
                 continue  # values there that a distribution refuses as parameters
             self._compare(Structure.of(trace), sites)
 

@@ -7,12 +7,12 @@ import pyro.distributions as dist
 import pytest
 import torch
 from pyro import poutine
-from pyro.infer import config_enumerate
+from pyro.infer import TraceEnum_ELBO, config_enumerate
 from pyro.infer.autoguide.initialization import InitMessenger, init_to_feasible
 from torch import Tensor
 
 from bayeshyper.autoguide.model.joint import LogJoint
-from bayeshyper.autoguide.model.marginal import enumerated, unblocked
+from bayeshyper.autoguide.model.marginal import unblocked
 from bayeshyper.autoguide.model.sites import LatentSites
 from tests.autoguide import models
 
@@ -89,7 +89,6 @@ def test_states_that_are_drawn_at_random_leave_no_density_to_start_from() -> Non
     joint, _ = joint_of(poutine.block(drawn, hide=["shift"]), Y)
     torch.manual_seed(0)
     assert not joint.is_fixed(torch.zeros(1, 1))
-    assert not enumerated(poutine.trace(drawn).get_trace(Y))
 
 
 def test_rows_in_subsamples_leave_none_either() -> None:
@@ -102,3 +101,46 @@ def test_other_handlers_stay() -> None:
     trace = poutine.trace(unblocked(scaled)).get_trace()
     assert {name for name, node in trace.nodes.items() if node["type"] == "sample"} == {"x", "y"}
     assert trace.nodes["x"]["scale"] == 0.5
+
+
+def two_states(y: Tensor) -> None:
+    """With a discrete site for all rows, and one for each."""
+    loc = pyro.sample("loc", dist.Normal(0.0, 3.0))
+    side = pyro.sample("side", dist.Bernoulli(0.3), infer={"enumerate": "parallel"})
+    with pyro.plate("rows", len(y)), poutine.mask(mask=y.abs() < 4.1):
+        k = pyro.sample("k", dist.Categorical(torch.tensor([0.2, 0.3, 0.5])), infer={"enumerate": "parallel"})
+        pyro.sample("y", dist.Normal(loc + k + side, 1.0), obs=y)
+
+
+@pytest.mark.parametrize("scale", [1.0, 0.25])
+def test_masks_and_scales_count_as_in_pyros_own_sum(scale: float) -> None:
+    model = poutine.scale(two_states, scale)
+    joint, _ = joint_of(poutine.block(model, hide=["side", "k"]), Y)
+    flat = torch.tensor([[-1.0], [0.5], [3.0]])
+    elbo = TraceEnum_ELBO(max_plate_nesting=1)
+    given = [poutine.condition(model, data={"loc": value[0]}) for value in flat]
+    expected = torch.tensor([-elbo.loss(one, lambda y: None, Y) for one in given])
+    assert joint.is_fixed(flat[:1])
+    torch.testing.assert_close(joint(flat), expected, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(torch.cat([joint(one[None]) for one in flat]), expected, rtol=1e-5, atol=1e-5)
+
+
+def test_masked_rows_are_as_if_they_were_not_there() -> None:
+    shown = Y.abs() < 4.1
+    masked, _ = joint_of(poutine.block(two_states, hide=["side", "k"]), Y)
+    left_out, _ = joint_of(poutine.block(two_states, hide=["side", "k"]), Y[shown])
+    flat = torch.tensor([[-1.0], [0.5], [3.0]])
+    torch.testing.assert_close(masked(flat), left_out(flat), rtol=1e-5, atol=1e-5)
+
+
+def test_a_sum_over_sites_of_different_scales_is_refused() -> None:
+    def model() -> None:
+        loc = pyro.sample("loc", dist.Normal(0.0, 3.0))
+        k = pyro.sample("k", dist.Bernoulli(0.3), infer={"enumerate": "parallel"})
+        with poutine.scale(scale=2.0):
+            pyro.sample("y", dist.Normal(loc + k, 1.0), obs=torch.tensor(1.0))
+
+    joint, _ = joint_of(poutine.block(model, hide=["k"]))
+    assert not joint.is_fixed(torch.zeros(1, 1))
+    with pytest.raises(ValueError, match=r"different scales at the sites 'k', 'y'.*poutine.scale"):
+        joint.at_draws(torch.zeros(2, 1))
