@@ -198,7 +198,8 @@ class LogJoint:
         trace: poutine.Trace = poutine.trace(run).get_trace(*self._args, **self._kwargs)
         if refusal := unlike(trace, self._sites):
             raise ValueError(refusal)
-        for node in (node for node in trace.nodes.values() if node["type"] == "sample"):
+        nodes: list[Any] = [node for node in trace.nodes.values() if node["type"] == "sample"]
+        for node in nodes:
             # Not the trace's own way, which warns of what is not finite: a search meets that.
             log_prob = node["fn"].log_prob(node["value"], *node["args"], **node["kwargs"])
             node["unscaled_log_prob"] = log_prob

@@ -59,7 +59,8 @@ def sum_out(trace: poutine.Trace, particles: str | None = None) -> Tensor:
     fixed: Factors = OrderedDict()
     varying: Factors = OrderedDict()
     scales: dict[str, Any] = {}
-    for name, site in trace.nodes.items():
+    nodes: Mapping[str, Any] = trace.nodes
+    for name, site in nodes.items():
         if site["type"] != "sample" or site_is_subsample(site):
             continue
         plates = frozenset(symbols[frame.name] for frame in site["cond_indep_stack"] if frame.vectorized)
