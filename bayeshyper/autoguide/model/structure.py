@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping, Sized
+from collections.abc import Callable, Hashable, Mapping, Sequence, Sized
 from dataclasses import is_dataclass
 from typing import Any, NamedTuple
 
@@ -72,13 +72,25 @@ class StructureWatch:
         """
         if any(site.is_subsampled for site in sites):
             return
+        near = torch.ones_like(sites.start)
+        self._look_at([sites.start - near, sites.start + near], model, sites, args, kwargs)
         generator = torch.Generator().manual_seed(0)
         far = FAR * torch.randn(FAR_LOOKS, sites.size, generator=generator).to(sites.start)
-        near = torch.ones_like(far[:1])
-        for place in sites.start + torch.cat([-near, near, far, -far]):
+        with torch.random.fork_rng(devices=[]):  # however many they are, they take no random number
+            self._look_at([*(sites.start + far), *(sites.start - far)], model, sites, args, kwargs)
+
+    def _look_at(
+        self,
+        places: Sequence[Tensor],
+        model: Model,
+        sites: LatentSites,
+        args: tuple[Any, ...],
+        kwargs: Mapping[str, Any],
+    ) -> None:
+        for place in places:
             values = {name: value[0] for name, value in sites.values(place.unsqueeze(0)).items()}
             try:
-                with outside(), torch.random.fork_rng(devices=[]):
+                with outside():
                     aside = poutine.condition(model, data=values)
                     trace = poutine.trace(aside).get_trace(*args, **kwargs)
             except (ValueError, RuntimeError, ArithmeticError):
