@@ -129,7 +129,8 @@ class ImplicitDraw(TorchDistribution):
         """
         if self._value is None or self._log_density is None or value is not self._value:
             raise ValueError(
-                "Got a weight vector that this draw did not make, expected its own; an implicit posterior "
-                "knows no other density while training. Use bayeshyper.inference.log_density for any weights."
+                "Got a value that this draw did not make, expected its own: an implicit posterior knows no "
+                "other density while training. Train with an ELBO of its own draws, such as Trace_ELBO. For "
+                "any values there is the guide's log_density, for weights bayeshyper.inference.log_density."
             )
         return self._log_density

@@ -14,6 +14,7 @@ from pyro import poutine
 from pyro.infer import (
     SVI,
     RenyiELBO,
+    ReweightedWakeSleep,
     Trace_ELBO,
     TraceEnum_ELBO,
     TraceGraph_ELBO,
@@ -350,3 +351,17 @@ def test_wrapped_models_are_models(guide_of: Guide, wrap: str) -> None:
     svi = SVI(wrapped, guide, adam(), Trace_ELBO())
     assert math.isfinite(svi.step())
     assert guide().keys() == names
+
+
+def test_reweighted_wake_sleep_is_refused_with_what_to_train_with() -> None:
+    """It asks for the density of draws that the guide did not just make."""
+    y = torch.zeros(3)
+    guide = AutoHypernetwork(models.conjugate)
+    svi = SVI(
+        models.conjugate,
+        guide,
+        pyro.optim.Adam({"lr": 0.01}),
+        ReweightedWakeSleep(num_particles=2, vectorize_particles=False),
+    )
+    with pytest.raises(ValueError, match="such as Trace_ELBO"):
+        svi.step(y)
