@@ -355,7 +355,7 @@ def test_wrapped_models_are_models(guide_of: Guide, wrap: str) -> None:
 
 def test_reweighted_wake_sleep_is_refused_with_what_to_train_with() -> None:
     """It asks for the density of draws that the guide did not just make."""
-    y = torch.zeros(3)
+    y = torch.ones(3)
     guide = AutoHypernetwork(models.conjugate)
     svi = SVI(
         models.conjugate,
