@@ -5,7 +5,7 @@
 
 Two modes, a banana, Neal's funnel and a circle (`known_targets`). Their densities are normalised, so that the
 ELBO is −KL(q‖p): no bound on it may be above 0, and whatever is, is wrong. Guides are trained as in
-`posteriordb`; a row of the CSV is one fit, and what each column is, `Row` says.
+`posteriordb`, at rates of their own; a row of the CSV is one fit, and what each column is, `Row` says.
 Beside Pyro's guides stand ours with one member, with four, and trained with the linearised entropy.
 """
 
@@ -25,7 +25,7 @@ import torch
 from distances import c2st, wasserstein
 from funnel_depth import Depth, depth
 from known_targets import TARGETS, WIDTH, KnownTarget
-from posteriordb import GUIDES, RATES, drawn, train
+from posteriordb import GUIDES, drawn, train
 from pyro import poutine
 from pyro.infer.autoguide import AutoGuide
 from torch import Tensor
@@ -33,6 +33,7 @@ from torch import Tensor
 from bayeshyper import AutoHypernetwork
 
 STEPS = 1000
+RATES = (0.05, 0.2)
 # Draws for moments and ELBOs, of which so many at once; then for the other measures.
 DRAWS, AT_ONCE = 20_000, 4000
 C2ST_DRAWS, DEPTH_DRAWS = 2000, 1_000_000
