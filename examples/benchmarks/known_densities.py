@@ -34,8 +34,9 @@ from bayeshyper import AutoHypernetwork
 
 STEPS = 1000
 RATES = (0.05, 0.2)
-# Draws for moments and ELBOs, of which so many at once; then for the other measures.
-DRAWS, AT_ONCE = 20_000, 4000
+# Draws for moments and ELBOs, of which so many at once, and for those by q's own density; then for the
+# other measures.
+DRAWS, AT_ONCE, EXACT = 20_000, 4000, 1000
 C2ST_DRAWS, DEPTH_DRAWS = 2000, 1_000_000
 RESULTS = Path(__file__).parent / "results" / "known_densities.csv"
 
@@ -107,9 +108,9 @@ def log_weights(target: KnownTarget, guide: AutoGuide) -> Tensor:
 
 
 def exact_log_weights(target: KnownTarget, guide: AutoHypernetwork) -> Tensor:
-    """Likewise by q's own density, of all members together, ``(4000,)``."""
-    values = guide.sample_posterior(AT_ONCE)
-    with pyro.plate("draws", AT_ONCE, dim=-1):
+    """Likewise by q's own density, of all members together, ``(1000,)``."""
+    values = guide.sample_posterior(EXACT)
+    with pyro.plate("draws", EXACT, dim=-1):
         scored = poutine.trace(poutine.condition(target.model, data=values)).get_trace()
     scored.compute_log_prob()
     log_p = sum(node["log_prob"] for node in scored.nodes.values() if node["type"] == "sample")
