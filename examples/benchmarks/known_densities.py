@@ -25,7 +25,7 @@ import torch
 from distances import c2st, wasserstein
 from funnel_depth import Depth, depth
 from known_targets import TARGETS, WIDTH, KnownTarget
-from posteriordb import GUIDES, drawn, train
+from posteriordb import GUIDES, drawn, per_draw, train
 from pyro import poutine
 from pyro.infer.autoguide import AutoGuide
 from torch import Tensor
@@ -112,9 +112,7 @@ def exact_log_weights(target: KnownTarget, guide: AutoHypernetwork) -> Tensor:
     values = guide.sample_posterior(EXACT)
     with pyro.plate("draws", EXACT, dim=-1):
         scored = poutine.trace(poutine.condition(target.model, data=values)).get_trace()
-    scored.compute_log_prob()
-    log_p = sum(node["log_prob"] for node in scored.nodes.values() if node["type"] == "sample")
-    return log_p - guide.log_density(values)
+    return per_draw(scored) - guide.log_density(values)
 
 
 def measured(name: str, guide: AutoGuide) -> dict[str, float]:

@@ -108,12 +108,15 @@ def drawn(model: Callable[[], None], guide: AutoGuide, draws: int) -> tuple[dict
     with pyro.plate("draws", draws, dim=-1):
         made = poutine.trace(guide).get_trace()
         scored = poutine.trace(poutine.replay(model, trace=made)).get_trace()
-    log_weights = torch.zeros(draws)
-    for trace, sign in ((scored, 1.0), (made, -1.0)):
-        trace.compute_log_prob()
-        samples = (node for node in trace.nodes.values() if node["type"] == "sample")
-        log_weights = log_weights + sign * sum(node["log_prob"] for node in samples)
-    return {name: node["value"] for name, node in made.nodes.items() if node["type"] == "sample"}, log_weights
+    values = {name: node["value"] for name, node in made.nodes.items() if node["type"] == "sample"}
+    return values, per_draw(scored) - per_draw(made)
+
+
+def per_draw(trace: poutine.Trace) -> Tensor:
+    """The log probability of all sites of a trace in a plate of draws, ``(S,)``."""
+    trace.compute_log_prob()
+    parts = [node["log_prob"] for node in trace.nodes.values() if node["type"] == "sample"]
+    return sum(parts[1:], start=parts[0])
 
 
 def measured(target: Posterior, guide: AutoGuide) -> dict[str, float]:
@@ -188,18 +191,18 @@ def summary(rows: pd.DataFrame) -> pd.DataFrame:
     standard error of that one's. A guide's own spread between seeds is no excuse: it would be as good as
     the best for failing on some.
     """
-    worst = {"highest": partial(pd.Series.max, skipna=False), "lowest": partial(pd.Series.min, skipna=False)}
+    highest, lowest = (partial(pick, skipna=False) for pick in (pd.Series.max, pd.Series.min))
     table = rows.groupby(["posterior", "guide"], sort=False).agg(
-        mean_error=("mean_error", worst["highest"]),
-        sd_low=("sd_low", worst["lowest"]),
-        sd_high=("sd_high", worst["highest"]),
-        wasserstein=("wasserstein", worst["highest"]),
+        mean_error=("mean_error", highest),
+        sd_low=("sd_low", lowest),
+        sd_high=("sd_high", highest),
+        wasserstein=("wasserstein", highest),
         c2st=("c2st", "mean"),
         elbo=("elbo", "mean"),
         spread=("elbo", "std"),
         within=("elbo_error", "max"),
         seeds=("seed", "count"),
-        khat=("khat", worst["highest"]),
+        khat=("khat", highest),
         seconds=("seconds", "mean"),
     )
     table["aim"] = (table.mean_error < 0.1) & (table.sd_low > 0.9) & (table.sd_high < 1.1)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from bayeshyper.inference import InformationBounds, LatentChannel, channel_of, information_bounds
 from bayeshyper.inference.proposals import Proposal
-from tests.inference.toys import FoldedHypernetwork, random_hypernetwork
+from tests.inference.toys import FoldedHypernetwork, peeking, random_hypernetwork
 
 
 def generator(seed: int = 0) -> torch.Generator:
@@ -111,20 +111,7 @@ def test_scaling_weights_and_noise_together_carries_the_same_information() -> No
     assert torch.equal(results[0].upper, results[1].upper)
 
 
-class PeekingProposal(Proposal):
-    """What a proposal must not be: it starts at the z that the weights were made from."""
-
-    truth: Tensor
-
-    def log_marginal(
-        self, y: Tensor, draws: int, generator: torch.Generator, truth: Tensor | None = None
-    ) -> tuple[Tensor, Tensor]:
-        assert truth is not None
-        self.truth = truth
-        return super().log_marginal(y, draws, generator, truth)
-
-    def starts(self, y: Tensor) -> Tensor:
-        return self.truth.unsqueeze(0)
+PeekingProposal = peeking(Proposal)
 
 
 class TestPlantedFold:

@@ -14,7 +14,7 @@ from bayeshyper.inference.channels import LatentChannel, SubspaceChannel, Weight
 from bayeshyper.inference.density import MemberDensity
 from bayeshyper.inference.proposals import AdaptiveProposal, proposal_for
 from bayeshyper.inference.proposals.adaptive import StudentMixture
-from tests.inference.toys import as_low_rank, random_hypernetwork, varying_hypernetwork
+from tests.inference.toys import as_low_rank, peeking, random_hypernetwork, varying_hypernetwork
 
 # Noise dimension and number of weights; scales vary by factors of e^±1.5, and the means bend.
 CASES = {"d=1, D=2": (1, 2), "d=1, D=6": (1, 6), "d=2, D=3": (2, 3), "d=2, D=6": (2, 6)}
@@ -130,20 +130,7 @@ def test_information_lies_between_its_bounds(case: str) -> None:
         assert gap.mean().item() < 0.05
 
 
-class PeekingProposal(AdaptiveProposal):
-    """What a proposal must not be: it starts at the z that the weights were made from."""
-
-    truth: Tensor
-
-    def log_marginal(
-        self, y: Tensor, draws: int, generator: torch.Generator, truth: Tensor | None = None
-    ) -> tuple[Tensor, Tensor]:
-        assert truth is not None
-        self.truth = truth
-        return super().log_marginal(y, draws, generator, truth)
-
-    def starts(self, y: Tensor) -> Tensor:
-        return self.truth.unsqueeze(0)
+PeekingProposal = peeking(AdaptiveProposal)
 
 
 def mirrored(size: int = 30) -> Hypernetwork:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from .admission import Refused
 from .marginal import Model, is_enumerated
-from .sites import LatentSites
+from .sites import LatentSites, is_part
 
 __all__ = ["Look", "unlike"]
 
@@ -61,7 +61,7 @@ class Look(NamedTuple):
         drawn = [site for site in trace.nodes.values() if site["type"] == "sample"]
         frames = [frame for site in drawn for frame in site["cond_indep_stack"] if frame.vectorized]
         nesting = max((-(frame.dim or 0) for frame in frames), default=0)
-        refusal = SUBSAMPLED if any(map(_is_part, frames)) else unlike(trace, sites)
+        refusal = SUBSAMPLED if any(map(is_part, frames)) else unlike(trace, sites)
         return cls(nesting, any(map(is_enumerated, drawn)), refusal)
 
 
@@ -97,7 +97,7 @@ class _Shapes(Messenger):
     def _pyro_sample(self, msg: Mapping[str, Any]) -> None:
         if msg["name"] not in self._values:
             return
-        if any(_is_part(frame) for frame in msg["cond_indep_stack"] if frame.vectorized):
+        if any(is_part(frame) for frame in msg["cond_indep_stack"] if frame.vectorized):
             raise Refused(SUBSAMPLED)
         name, had, has = msg["name"], self._values[msg["name"]].shape, msg["fn"].shape()
         if had and had != has:  # a start that is one number may stand for many
@@ -106,8 +106,3 @@ class _Shapes(Messenger):
                 "the guide was made, expected the same: what the guide knows is of those rows. Give those, "
                 "or make a guide for these."
             )
-
-
-def _is_part(frame: Any) -> bool:
-    """Whether a plate has only some of its rows."""
-    return bool((frame.full_size or frame.size) != frame.size)

@@ -14,10 +14,15 @@ from pyro.poutine.util import site_is_subsample
 from torch import Tensor
 from torch.distributions import Transform, biject_to
 
-__all__ = ["LatentSite", "LatentSites"]
+__all__ = ["LatentSite", "LatentSites", "is_part"]
 
 Frames = tuple[Any, ...]
 """The vectorised plates that a site stands in, as Pyro's frames."""
+
+
+def is_part(frame: Any) -> bool:
+    """Whether a plate has only some of its rows."""
+    return bool((frame.full_size or frame.size) != frame.size)
 
 
 @dataclass(frozen=True)
@@ -51,7 +56,7 @@ class LatentSite:
     @property
     def is_subsampled(self) -> bool:
         """Whether only some rows of it take part in each run of the model."""
-        return any((frame.full_size or frame.size) != frame.size for frame in self.frames)
+        return any(map(is_part, self.frames))
 
     @property
     def batch_dim(self) -> int:

@@ -13,6 +13,7 @@ from torch import Tensor
 from bayeshyper.autoguide.checks import check_count
 from bayeshyper.autoguide.model.admission import check_arguments
 from bayeshyper.autoguide.model.runs import Node, Nodes, Runs, log_likelihood
+from bayeshyper.autoguide.model.sites import is_part
 from bayeshyper.diagnostics.arviz.majors import from_groups
 from bayeshyper.threads import seeded
 from bayeshyper.version import __version__
@@ -119,7 +120,7 @@ def _runs(model: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Runs:
 def _check_all_rows(nodes: Iterable[Node]) -> None:
     for node in nodes:
         for frame in node["cond_indep_stack"]:
-            if frame.full_size not in (None, frame.size):
+            if is_part(frame):
                 raise ValueError(
                     f"The plate {frame.name!r} takes {frame.size} of {frame.full_size} rows, and ArviZ needs "
                     "all: make subsample_size an argument of the model and give all rows here, or ask for "
