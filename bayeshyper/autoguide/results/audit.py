@@ -9,7 +9,6 @@ from bayeshyper.autoguide.checks import check_count
 from bayeshyper.autoguide.model.joint import LogJoint
 from bayeshyper.autoguide.posterior.latent import LatentPosterior
 from bayeshyper.diagnostics.posterior.audit import Audit, Estimates, mean_and_error, pooled
-from bayeshyper.diagnostics.posterior.densities import density_source
 from bayeshyper.diagnostics.posterior.psis import psis_of
 from bayeshyper.inference.entropies import LinearizedEntropy
 from bayeshyper.inference.entropies.estimator import conditional_log_density, noise_entropy
@@ -25,9 +24,7 @@ def audit(posterior: LatentPosterior, log_joint: LogJoint, *, draws: int, inner:
     check_count("draws", draws, 2)  # of one there is no standard error
     density = LatentDensity(posterior, torch.Generator().manual_seed(seed))
     audited = [_audit_member(density, index, log_joint, draws, inner) for index in range(posterior.members)]
-    source = density_source(density.members[0])
-    source = source if source == "exact" else "importance-sampled upper bound"
-    weights = psis_of([ratios for _, ratios in audited], source)
+    weights = psis_of([ratios for _, ratios in audited], density.source)
     return pooled([estimates for estimates, _ in audited], psis=weights)
 
 

@@ -13,6 +13,7 @@ from torch import Tensor
 from bayeshyper.autoguide.checks import check_count, read_values
 from bayeshyper.autoguide.model.sites import LatentSites
 from bayeshyper.autoguide.posterior.latent import LatentPosterior
+from bayeshyper.diagnostics.posterior.densities import DensitySource, density_source
 from bayeshyper.hypernets import WeightDraw
 from bayeshyper.inference.density import MemberDensity
 
@@ -53,6 +54,12 @@ class LatentDensity:
         self._frame = copy.deepcopy(posterior.frame).to("cpu", torch.float64).requires_grad_(False)
         self.log_volume = self._frame.log_volume
         self._like, self._generator = posterior.frame.location, generator
+
+    @property
+    def source(self) -> DensitySource:
+        """How good an estimate is that q̂ counts the noise behind a draw in: above the truth, if not exact."""
+        source = density_source(self.members[0])
+        return source if source == "exact" else "importance-sampled upper bound"
 
     def __call__(self, latents: Tensor, inner: int = 256) -> Tensor:
         """log q(u), ``(S,)`` for ``(S, D)``: of an unbiased estimate of q(u).

@@ -15,7 +15,6 @@ from bayeshyper.autoguide.checks import check_count, read_levels
 from bayeshyper.autoguide.model.joint import LogJoint
 from bayeshyper.autoguide.model.sites import LatentSites
 from bayeshyper.autoguide.posterior.latent import LatentPosterior
-from bayeshyper.diagnostics.posterior.densities import density_source
 from bayeshyper.diagnostics.posterior.psis import MIN_DRAWS, PSIS, smoothed_weights
 from bayeshyper.errors import ApproximationWarning
 
@@ -153,13 +152,8 @@ def importance(
             "is 0 at all draws of the guide, or infinite at one of them. Look at guide.sample_posterior(10)."
         )
     log_weights, khat = smoothed_weights(ratios.clamp_min(ratios.max() - NEGLIGIBLE).numpy())
-    source = density_source(density.members[0])
-    psis = PSIS(
-        (khat,),
-        (float(1.0 / np.exp(2.0 * log_weights).sum()),),
-        n,
-        source if source == "exact" else "importance-sampled upper bound",
-    )
+    ess = float(1.0 / np.exp(2.0 * log_weights).sum())
+    psis = PSIS((khat,), (ess,), n, density.source)
     relative = (ratios - ratios.max()).exp()
     weighted = WeightedDraws(
         values=sites.values(latents if sites.rows is None else latents.unsqueeze(1)),
