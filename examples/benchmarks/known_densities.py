@@ -199,6 +199,13 @@ def lines(rows: pd.DataFrame) -> list[str]:
         result.append("| " + " | ".join(cells) + " |")
     funnels = rows[rows.posterior == "funnel"].groupby("guide", sort=False)
     result += ["", *(_reach(guide, part) for guide, part in funnels)]
+    wrong = rows[rows.elbo > 2.0 * rows.elbo_error]
+    for guide, part in wrong.groupby("guide", sort=False):
+        names = ", ".join(TARGETS[name].name for name in part.posterior.unique())
+        result.append(
+            f"- No ELBO is above 0. That of {guide} is, on {names}: its density is an integral over noise "
+            "that its draws do not find all of."
+        )
     return result
 
 
