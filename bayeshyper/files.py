@@ -3,30 +3,48 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
-import tempfile
+import secrets
+from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
-__all__ = ["write_atomically"]
+__all__ = ["replacing", "write_atomically"]
+
+# What a file system answers that cannot flush a folder; any other answer is a fault.
+CANNOT_FLUSH = (errno.EINVAL, errno.ENOTSUP)
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Write beside the destination, flush to disk, then rename over it.
+    """Write all of a file, or leave the old one as it is.
+
+    Raises:
+        OSError: As `replacing` does.
+    """
+    with replacing(path) as file:
+        file.write(content)
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[BinaryIO]:
+    """A new file to fill, beside ``path``; when the block ends well, it takes that place.
+
+    By then it is on the disk, and so is its name: after a power cut there is the old file or the new one.
 
     Raises:
         OSError: The folder is missing or the disk is full; it names a file, and an old one at ``path`` is
             untouched.
     """
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+    # A part of the name only: the longest that a folder allows has no room for more.
+    temporary = path.with_name(f".{path.name[:32]}.{secrets.token_hex(8)}.tmp")
     try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
+        # Made by open itself, it gets the rights that any new file gets; asking for the process's umask
+        # would change it for the other threads.
+        with open(temporary, "xb") as file:
+            yield file
             file.flush()
             os.fsync(file.fileno())
-        # mkstemp makes files private; a result gets the rights that any new file would.
-        mask = os.umask(0)
-        os.umask(mask)
-        os.chmod(temporary, 0o666 & ~mask)
         os.replace(temporary, path)
     except BaseException as error:
         with contextlib.suppress(OSError):
@@ -34,3 +52,17 @@ def write_atomically(path: Path, content: bytes) -> None:
         if isinstance(error, OSError) and error.filename is None:  # a full disk names none
             error.filename = str(path)
         raise
+    _flush_folder(path.parent)
+
+
+def _flush_folder(folder: Path) -> None:
+    if os.name != "posix":  # where folders cannot be opened
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        if error.errno not in CANNOT_FLUSH:
+            raise
+    finally:
+        os.close(handle)
