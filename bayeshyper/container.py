@@ -20,7 +20,7 @@ from bayeshyper.errors import ModelFileError
 from bayeshyper.strictjson import read_json, to_json
 from bayeshyper.tensorfile import TensorFile, read_tensor_file, write_tensor_file
 
-__all__ = ["open_container", "read_container", "unpack", "write_container"]
+__all__ = ["KEY", "not_ours", "open_container", "read_container", "unpack", "write_container"]
 
 KEY = "bayeshyper"
 
@@ -73,7 +73,7 @@ def open_container(path: Path, kind: str) -> TensorFile:
     except FileNotFoundError:
         raise FileNotFoundError(f"There is no {kind} file {path}.") from None
     except (OSError, ValueError) as error:
-        raise _not_ours(path, kind, error) from error
+        raise not_ours(path, kind, error) from error
 
 
 def unpack(
@@ -83,28 +83,29 @@ def unpack(
     try:
         told = read_json(file.metadata[KEY].encode())
     except KeyError:
-        raise _not_ours(path, kind, "it was written by something else") from None
+        raise not_ours(path, kind, "it was written by something else") from None
     except ValueError as error:
-        raise _not_ours(path, kind, error) from error
+        raise not_ours(path, kind, error) from error
     match told:
         case {"format": str(format_), "version": int(version), "record": dict(record), **rest} if not rest:
             if format_ != f"bayeshyper-{kind}":
                 raise ModelFileError(f"{path} is a file {format_[:40]!r}, expected a bayeshyper {kind}.")
         case _:
-            raise _not_ours(path, kind, "its record is not one of ours")
+            raise not_ours(path, kind, "its record is not one of ours")
     if isinstance(version, bool) or version < 1:
-        raise _not_ours(path, kind, f"it has version {version}")
+        raise not_ours(path, kind, f"it has version {version}")
     if version > newest:
         raise ModelFileError(
             f"{path} has format version {version}, but this bayeshyper reads up to {newest}; "
             "update bayeshyper."
         )
     if file.intact is None:
-        raise _not_ours(path, kind, "it has no checksum")
+        raise not_ours(path, kind, "it has no checksum")
     if not file.intact:
         raise ModelFileError(f"{path} is damaged: its checksum does not match; use another copy of it.")
     return version, record, dict(file.tensors)
 
 
-def _not_ours(path: Path, kind: str, reason: object) -> ModelFileError:
+def not_ours(path: Path, kind: str, reason: object) -> ModelFileError:
+    """What to raise for a file that is none of ours, or no longer is."""
     return ModelFileError(f"{path} is not a bayeshyper {kind}, or it is truncated or damaged ({reason}).")

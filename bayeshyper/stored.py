@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
 
-import numpy as np
 import torch
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
@@ -45,8 +44,8 @@ class StoredEstimator(HyperEstimator):
         tensors["draws"] = self._draws
         if self.network is not None:
             tensors |= probe(self._model64, self._draws, self.n_encoded_)
-        tensors["encoder"] = torch.frombuffer(bytearray(self.encoder_.to_bytes()), dtype=torch.uint8)
-        names = getattr(self, "feature_names_in_", None)
+        encoder, arrays = self.encoder_.to_state()
+        tensors |= {f"encoder.{name}": torch.tensor(array) for name, array in arrays.items()}
         record = {
             "estimator": type(self).__name__,
             "bayeshyper": __version__,
@@ -56,10 +55,8 @@ class StoredEstimator(HyperEstimator):
             "custom_network": None if self.network is None else type(self.network).__name__,
             "n_draws": self.n_draws,
             "seed": self.random_state if isinstance(self.random_state, int) else None,
-            "n_features": self.n_features_in_,
-            "feature_names": None if names is None else [str(name) for name in names],
+            "encoder": encoder,
             "target_name": self.target_name_,
-            "n_encoded": self.n_encoded_,
             "n_rows": self.n_rows_,
             "n_heldout": self.n_heldout_,
             "history": self.history_.to_dict(),
@@ -120,20 +117,22 @@ class StoredEstimator(HyperEstimator):
         return model
 
     def _restore(self, record: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
-        self.encoder_ = TableEncoder.from_bytes(tensors["encoder"].numpy().tobytes())
-        self.n_features_in_ = record["n_features"]
-        if record["feature_names"] is not None:
-            self.feature_names_in_ = np.array(record["feature_names"], dtype=object)
+        arrays = {name: tensor.numpy() for name, tensor in _under("encoder.", tensors).items()}
+        self.encoder_ = TableEncoder.from_state(record["encoder"], arrays)
+        self.n_features_in_ = self.encoder_.n_features_in_
+        if self.encoder_.feature_names_in_ is not None:
+            self.feature_names_in_ = self.encoder_.feature_names_in_
         self.target_name_ = record["target_name"]
         self._restore_target(record["target"])
-        self._assemble(_untrained(record["recipe"]), record["inference_recipe"], record["n_encoded"], seed=0)
+        self._assemble(
+            _untrained(record["recipe"]), record["inference_recipe"], self.encoder_.n_features_out_, seed=0
+        )
         self.recipe_ = record["recipe"]
-        self.inference_ = record.get("inference", "not recorded")  # by earlier versions
+        self.inference_ = record["inference"]
         if self.network is not None:
             check_same_tensors(self._model.target.network, tensors, record["custom_network"])
         for prefix, module in (("guide.", self._guide), ("model.", self._model)):
-            state = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
-            module.load_state_dict(state)
+            module.load_state_dict(_under(prefix, tensors))
             module.eval()
         self._model.num_data = self.n_rows_ = record["n_rows"]
         self.n_heldout_ = record["n_heldout"]
@@ -153,3 +152,8 @@ def _untrained(recipe: Mapping[str, Any]) -> dict[str, Any]:
     """The recipe without the pretrained weights: a model file has its own, and theirs may be gone."""
     target = {key: value for key, value in recipe.get("target", {}).items() if key != "pretrained"}
     return {**recipe, "target": target}
+
+
+def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors whose names start with a prefix, by the rest of their names."""
+    return {name.removeprefix(prefix): one for name, one in tensors.items() if name.startswith(prefix)}

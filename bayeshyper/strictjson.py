@@ -40,8 +40,12 @@ def to_json(value: Any) -> str:
     return text
 
 
-def read_json(text: bytes) -> Any:
+def read_json(text: bytes, *, words: bool = False) -> Any:
     """Read JSON of at most 64 levels, whose keys are unique and whose numbers are finite and have 64 bits.
+
+    Args:
+        text: In UTF-8.
+        words: Whether NaN and Infinity may stand in it as such, as Python writes them.
 
     Raises:
         ValueError: It is other JSON, or none.
@@ -62,7 +66,7 @@ def read_json(text: bytes) -> Any:
         object_pairs_hook=_object,
         parse_float=_float,
         parse_int=_integer,
-        parse_constant=_refuse,
+        parse_constant=float if words else _refuse,
     )
 
 

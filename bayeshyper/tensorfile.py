@@ -97,7 +97,8 @@ def write_tensor_file(path: Path, metadata: Mapping[str, str], tensors: Mapping[
     with replacing(path) as file:
         file.write(LENGTH.pack(len(header)) + header)
         for _, tensor in ordered:
-            content = _bytes(tensor.detach().cpu().contiguous())
+            # A copy, of one at a time: nobody changes it between the digest and the disk.
+            content = _bytes(tensor.detach().cpu().clone(memory_format=torch.contiguous_format))
             digest.update(content)
             file.write(content)
         file.seek(LENGTH.size + _checksum_place(header))

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import warnings
-import zipfile
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, get_args
 
 import numpy as np
 import pandas as pd
-import skops.io
 from numpy.typing import NDArray
-from sklearn.compose import ColumnTransformer
 from sklearn.exceptions import NotFittedError
 from sklearn.impute import MissingIndicator, SimpleImputer
-from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import MaxAbsScaler, OneHotEncoder, StandardScaler
 
+from bayeshyper.data.arithmetic import Labels, Numbers
 from bayeshyper.data.columns import (
     LARGEST,
     MISSING,
@@ -29,14 +27,11 @@ from bayeshyper.data.columns import (
     stray_text,
 )
 from bayeshyper.data.names import listed, mismatch
-from bayeshyper.errors import DataError, DataWarning, ModelFileError
+from bayeshyper.errors import DataError, DataWarning
 
 __all__ = ["TableEncoder"]
 
 MOST_CATEGORIES = 50
-FORMAT_VERSION = 1
-# What a stored encoder may hold beside what skops itself trusts: the dtype that the imputer remembers.
-TRUSTED_TYPES = ["numpy.dtype"]
 
 
 class TableEncoder:
@@ -51,8 +46,8 @@ class TableEncoder:
       shared one), with a warning.
 
     The order of the output is that of `feature_names_out`: numbers, missing-indicators, categories. How
-    a row is encoded never depends on the rows beside it. A scikit-learn `ColumnTransformer` does the
-    work underneath.
+    a row is encoded never depends on the rows beside it. Scikit-learn learns what `Numbers` and `Labels`
+    then apply.
 
     Example:
         >>> X = pd.DataFrame({"size": [1.0, 3.0, None, 2.0], "colour": ["red", "blue", "red", None]})
@@ -66,7 +61,7 @@ class TableEncoder:
     _named: bool
     _names: list[str]
     _kinds: list[Kind]
-    _columns: ColumnTransformer | None = None
+    _learned: tuple[Numbers, Labels] | None = None
 
     def fit(self, X: Any) -> TableEncoder:
         """Learns each column's kind, scale and categories from X, (N, columns).
@@ -77,30 +72,12 @@ class TableEncoder:
         Raises:
             DataError: If a column is all missing or holds infinity, or X is not a table.
         """
-        self._columns = None  # a fit that fails leaves no mixture of two
+        self._learned = None  # a fit that fails leaves no mixture of two
         frame = as_features(X)
         self._named, self._names = has_names(frame), column_names(frame)
         columns_by_name = zip(self._names, (column for _, column in frame.items()), strict=True)
         self._kinds = [_usable_kind(name, column) for name, column in columns_by_name]
-        n_numbers, n_columns = len(self._numeric), len(self._names)
-        numeric, categorical = list(range(n_numbers)), list(range(n_numbers, n_columns))
-        columns = ColumnTransformer(
-            [
-                ("numbers", _standardizer(), numeric),
-                ("missing", MissingIndicator(error_on_new=False), numeric),
-                (
-                    "categories",
-                    OneHotEncoder(
-                        handle_unknown="infrequent_if_exist",
-                        max_categories=MOST_CATEGORIES,
-                        sparse_output=False,
-                    ),
-                    categorical,
-                ),
-            ],
-            sparse_threshold=0,
-        )
-        self._columns = columns.fit(self._sorted_by_kind(frame))
+        self._learned = _learn(*self._read(frame))
         return self
 
     def transform(self, X: Any) -> NDArray[np.float64]:
@@ -110,12 +87,12 @@ class TableEncoder:
             DataError: If columns are missing, new, in another order or of another kind.
             NotFittedError: If the encoder has not been fitted.
         """
-        columns = self._fitted()
+        numbers, labels = self._fitted()
         frame = as_features(X)
         self._check_columns(frame)
-        plain = self._sorted_by_kind(frame)
-        self._warn_of_news(plain)
-        return np.ascontiguousarray(columns.transform(plain), dtype=np.float64)
+        values, words = self._read(frame)
+        self._warn_of_news(values, words)
+        return np.concatenate([numbers.encode(values), labels.encode(words)], axis=1)
 
     def fit_transform(self, X: Any) -> NDArray[np.float64]:
         """Fits to X and encodes it, (N, F)."""
@@ -141,57 +118,49 @@ class TableEncoder:
     @property
     def feature_names_out(self) -> list[str]:
         """What each column of the encoded table says, as text to read."""
+        numbers, labels = self._fitted()
         names = [self._names[position] for position in self._numeric]
-        indicators = [f"{names[position]} is missing" for position in self._indicated]
-        levels = []
-        for position, categories, rare in self._categories:
-            frequent = [category for category in categories if category not in rare]
-            levels += [f"{self._names[position]} = {category}" for category in frequent]
-            levels += [f"{self._names[position]} = (one of {len(rare)} rare)"] if rare else []
-        return names + indicators + levels
+        indicators = [f"{names[place]} is missing" for place in numbers.indicated]
+        found = []
+        for position, levels, rare in zip(self._categorical, labels.levels, labels.rare, strict=True):
+            name = self._names[position]
+            found += [f"{name} = {level}" for level, seldom in zip(levels, rare, strict=True) if not seldom]
+            found += [f"{name} = (one of {rare.sum()} rare)"] if rare.any() else []
+        return names + indicators + found
 
-    def to_bytes(self) -> bytes:
-        """The encoder as bytes that `from_bytes` reads back without pickle."""
-        columns = self._fitted()
-        state = {
-            "format": FORMAT_VERSION,
-            "named": self._named,
-            "names": self._names,
-            "kinds": self._kinds,
-            "columns": columns,
-        }
-        return skops.io.dumps(state, compression=zipfile.ZIP_DEFLATED)  # type: ignore[no-any-return]
+    def to_state(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+        """The encoder as JSON and arrays, which `from_state` reads back."""
+        numbers, labels = self._fitted()
+        record = {"named": self._named, "names": self._names, "kinds": self._kinds}
+        return record, numbers.arrays() | labels.arrays()
 
     @classmethod
-    def from_bytes(cls, data: bytes) -> TableEncoder:
+    def from_state(cls, record: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> TableEncoder:
         """Reads an encoder back; it transforms to the same bits.
 
         Raises:
-            ModelFileError: If the bytes are damaged, of a newer format, or hold anything but an encoder.
+            KeyError: Something is missing.
+            ValueError: Record and arrays do not belong together.
         """
-        try:
-            state = skops.io.loads(data, trusted=TRUSTED_TYPES)
-            version = state["format"]
-        except Exception as error:  # bytes that are not ours can fail anywhere in skops
-            raise ModelFileError(
-                f"The stored preprocessing cannot be read ({error}): the file is damaged, or not ours."
-            ) from error
-        if version != FORMAT_VERSION:
-            raise ModelFileError(
-                f"The stored preprocessing has format {version}, but this version of bayeshyper reads "
-                f"{FORMAT_VERSION}: update bayeshyper."
-            )
-        if not isinstance(state.get("columns"), ColumnTransformer):
-            raise ModelFileError("The stored preprocessing holds no column transformer: the file is damaged.")
         encoder = cls()
-        encoder._named, encoder._names = state["named"], state["names"]
-        encoder._kinds, encoder._columns = state["kinds"], state["columns"]
+        encoder._named, encoder._names, encoder._kinds = (record[key] for key in ("named", "names", "kinds"))
+        if type(encoder._named) is not bool or not _are_texts(encoder._names):
+            raise ValueError("Got names of columns that are not each another text.")
+        if not isinstance(encoder._kinds, list) or not all(kind in get_args(Kind) for kind in encoder._kinds):
+            raise ValueError(f"Got kinds of columns other than {', '.join(get_args(Kind))}.")
+        numbers = Numbers(**{name: arrays[name] for name in Numbers.__dataclass_fields__})
+        labels = Labels.from_arrays(arrays)
+        expected = (len(encoder._names), len(encoder._numeric), len(encoder._categorical))
+        got = (len(encoder._kinds), len(numbers.median), len(labels.levels))
+        if got != expected:
+            raise ValueError(f"Got {got} kinds, columns of numbers and of labels, expected {expected}.")
+        encoder._learned = numbers, labels
         return encoder
 
-    def _fitted(self) -> ColumnTransformer:
-        if self._columns is None:
+    def _fitted(self) -> tuple[Numbers, Labels]:
+        if self._learned is None:
             raise NotFittedError("This TableEncoder is not fitted yet: call fit before anything else.")
-        return self._columns
+        return self._learned
 
     @property
     def _numeric(self) -> list[int]:
@@ -203,25 +172,10 @@ class TableEncoder:
         """Positions, in the table, of the columns that are read as labels."""
         return [position for position, kind in enumerate(self._kinds) if kind == "category"]
 
-    @property
-    def _indicated(self) -> list[int]:
-        """Positions, among the columns of numbers, of those that had missing values in fitting."""
-        indicator = self._fitted().named_transformers_.get("missing") if self._numeric else None
-        return [] if indicator is None else indicator.features_.tolist()
-
-    @property
-    def _categories(self) -> list[tuple[int, list[str], list[str]]]:
-        """Position, all categories and the rare ones among them, for each column of labels."""
-        if not self._categorical:
-            return []
-        one_hot = self._fitted().named_transformers_["categories"]
-        rare = [[] if some is None else some.tolist() for some in one_hot.infrequent_categories_]
-        everything = [categories.tolist() for categories in one_hot.categories_]
-        return list(zip(self._categorical, everything, rare, strict=True))
-
-    def _sorted_by_kind(self, frame: pd.DataFrame) -> pd.DataFrame:
-        """All columns of numbers, then all columns of labels, numbered."""
-        numbers = np.empty((len(frame), len(self._numeric)))
+    def _read(self, frame: pd.DataFrame) -> tuple[NDArray[np.float64], NDArray[np.object_]]:
+        """All columns of numbers, and all columns of labels."""
+        # Column by column in memory, as in a DataFrame: the last bits of what is learned depend on it.
+        numbers = np.empty((len(frame), len(self._numeric)), order="F")
         for place, position in enumerate(self._numeric):
             name = self._names[position]
             numbers[:, place] = as_numbers(frame.iloc[:, position], self._kinds[position], name)
@@ -229,8 +183,7 @@ class TableEncoder:
         labels = np.empty((len(frame), len(self._categorical)), dtype=object)
         for place, position in enumerate(self._categorical):
             labels[:, place] = as_labels(frame.iloc[:, position], self._names[position])
-        both = [pd.DataFrame(numbers), pd.DataFrame(labels, dtype=object)]
-        return pd.concat(both, axis="columns", ignore_index=True)
+        return numbers, labels
 
     def _check_finite(self, numbers: NDArray[np.float64]) -> None:
         too_large = np.abs(numbers) > LARGEST
@@ -252,17 +205,18 @@ class TableEncoder:
                 "input: give the columns that it was fitted with."
             )
 
-    def _warn_of_news(self, plain: pd.DataFrame) -> None:
+    def _warn_of_news(self, numbers: NDArray[np.float64], labels: NDArray[np.object_]) -> None:
         """Warns of what fitting has not seen: missing values in a column that had none, new categories."""
-        without = np.setdiff1d(np.arange(len(self._numeric)), self._indicated)
-        for place in without[plain[without].isna().any().to_numpy()]:
+        known, seen = self._fitted()
+        without = np.setdiff1d(np.arange(len(self._numeric)), known.indicated)
+        for place in without[np.isnan(numbers[:, without]).any(axis=0)]:
             name = self._names[self._numeric[place]]
             _warn(
                 f"Column {name!r} has missing values, but had none when the model was fitted: they are read "
                 "as its median."
             )
-        for place, (position, categories, _) in enumerate(self._categories, start=len(self._numeric)):
-            new = sorted(set(plain[place]) - set(categories))
+        for position, levels, column in zip(self._categorical, seen.levels, labels.T, strict=True):
+            new = sorted(set(column) - set(levels))
             if new:
                 shown = listed(
                     ("a missing value" if label == MISSING else repr(label) for label in new), most=3
@@ -283,13 +237,32 @@ def _usable_kind(name: str, column: pd.Series) -> Kind:
     return kind
 
 
-def _standardizer() -> Pipeline:
-    """Median for what is missing, then mean 0 and standard deviation 1.
+def _learn(numbers: NDArray[np.float64], labels: NDArray[np.object_]) -> tuple[Numbers, Labels]:
+    """What there is to learn from columns of numbers, ``(N, n)``, and of labels, ``(N, m)``."""
+    if numbers.shape[1]:
+        fill, divide, standardize = SimpleImputer(strategy="median"), MaxAbsScaler(), StandardScaler()
+        standardize.fit(divide.fit_transform(fill.fit_transform(numbers)))
+        missing = MissingIndicator().fit(numbers).features_
+        learned = Numbers(fill.statistics_, divide.scale_, standardize.mean_, standardize.scale_, missing)
+    else:
+        none = np.empty(0)
+        learned = Numbers(none, none, none, none, none.astype(np.int64))
+    if not labels.shape[1]:
+        return learned, Labels([], [])
+    count = OneHotEncoder(handle_unknown="infrequent_if_exist", max_categories=MOST_CATEGORIES).fit(labels)
+    levels = [categories.tolist() for categories in count.categories_]
+    seldom = [set() if some is None else set(some) for some in count.infrequent_categories_]
+    rare = [np.array([one in few for one in all_]) for all_, few in zip(levels, seldom, strict=True)]
+    return learned, Labels(levels, rare)
 
-    Dividing by the largest value first makes a constant column exactly constant (the mean of many equal
-    large numbers is a little off), and measures a later change of it in parts of itself.
-    """
-    return make_pipeline(SimpleImputer(strategy="median"), MaxAbsScaler(), StandardScaler())
+
+def _are_texts(names: Any) -> bool:
+    """Whether something is a list of texts, each another one."""
+    return (
+        isinstance(names, list)
+        and all(isinstance(name, str) for name in names)
+        and len(set(names)) == len(names)
+    )
 
 
 def _warn(message: str) -> None:

@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import copy
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from torch import Tensor, nn
 
+from bayeshyper.container import not_ours, open_container, unpack, write_container
 from bayeshyper.errors import ModelFileError
-from bayeshyper.files import write_atomically
+from bayeshyper.migration import ensemble_1
 from bayeshyper.models import Target, WeightSpec
 
 __all__ = ["WeightEnsemble"]
 
-FORMAT = "bayeshyper-ensemble"
-VERSION = 1
+KIND = "ensemble"
+VERSION = 2
 
 
 class WeightEnsemble:
@@ -79,38 +77,41 @@ class WeightEnsemble:
 
     def save(self, path: str | Path) -> None:
         """Write a safetensors file: one ``(S, *shape)`` tensor per name, readable with safetensors alone."""
-        header = {
-            "format": FORMAT,
-            "version": str(VERSION),
-            "draws": str(len(self)),
-            "shapes": json.dumps(self.spec.shapes),
-        }
-        tensors = {name: tensor.contiguous() for name, tensor in self.spec.unflatten(self.weights).items()}
-        write_atomically(Path(path), save(tensors, metadata=header))
+        record = {"names": list(self.names)}
+        write_container(Path(path), KIND, VERSION, record, self.spec.unflatten(self.weights))
 
     @classmethod
     def load(cls, path: str | Path, target: Target | None = None) -> WeightEnsemble:
         """Read what `save` wrote.
 
         Raises:
-            ModelFileError: The file is not an ensemble of ours.
+            FileNotFoundError: There is no such file.
+            ModelFileError: The file is not an ensemble of ours, or it is damaged.
         """
+        path = Path(path)
+        file = open_container(path, KIND)
         try:
-            with safe_open(str(path), framework="pt") as file:
-                header = file.metadata() or {}
-                if header.get("format") != FORMAT or int(header.get("version", "0")) > VERSION:
-                    raise ModelFileError(
-                        f"{path} is not a weight ensemble that this version can read "
-                        f"(format {header.get('format')!r}, version {header.get('version')!r})."
-                    )
-                shapes = json.loads(header["shapes"])
-                spec = WeightSpec((name, tuple(shape)) for name, shape in shapes)
-                weights = spec.flatten({name: file.get_tensor(name) for name in spec.names})
-                return cls(weights, spec, target)
-        except (SafetensorError, KeyError, ValueError, TypeError, RuntimeError) as error:
+            if file.intact is None and "shapes" in file.metadata:
+                record, tensors = ensemble_1(file)
+            else:
+                _, record, tensors = unpack(path, file, KIND, VERSION)
+            return cls._from_named(record["names"], tensors, target)
+        except (KeyError, TypeError, ValueError) as error:
             if isinstance(error, ModelFileError):
                 raise
-            raise ModelFileError(f"{path} is not a weight ensemble, or it is damaged: {error}.") from error
+            raise not_ours(path, KIND, error) from error
+
+    @classmethod
+    def _from_named(
+        cls, names: list[str], tensors: dict[str, Tensor], target: Target | None
+    ) -> WeightEnsemble:
+        if len(names) != len(tensors) or set(names) != tensors.keys():
+            raise ValueError("its tensors are not those that it names")
+        kinds = {(tensor.shape[:1], tensor.dtype) for tensor in tensors.values()}
+        if len(kinds) != 1 or not all(shape and dtype.is_floating_point for shape, dtype in kinds):
+            raise ValueError("its tensors are not draws of one posterior")
+        spec = WeightSpec((name, tensors[name].shape[1:]) for name in names)
+        return cls(spec.flatten(tensors), spec, target)
 
     def __repr__(self) -> str:
         return f"WeightEnsemble({len(self)} draws of {self.spec.size:,} weights in {len(self.spec)} tensors)"

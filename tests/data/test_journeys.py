@@ -34,7 +34,7 @@ def test_from_a_file_to_numbers_and_back(
     assert np.isfinite(encoded).all()
     assert encoded.shape == (n_rows, encoder.n_features_out_)
     some = np.random.default_rng(0).permutation(n_rows)[:50]
-    again = TableEncoder.from_bytes(encoder.to_bytes())
+    again = TableEncoder.from_state(*encoder.to_state())
     np.testing.assert_array_equal(again.transform(X.iloc[some]), encoded[some])
 
 

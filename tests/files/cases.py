@@ -100,21 +100,23 @@ class Case:
         return self.table(9, start=ROWS)
 
 
-I = np.arange(ROWS)
+NUMBERED = np.arange(ROWS)
 CASES = {
     "regression": Case(HyperRegressor, mixed_table, number(), audited=True),
     "array": Case(HyperRegressor, plain_table, number().to_numpy(), {"members": 1}),
     "columns": Case(HyperRegressor, plain_table, np.stack([number(), number()[::-1] * 1e3], axis=1)),
-    "counts": Case(HyperRegressor, plain_table, I * 7 % 13, {"likelihood.family": "poisson"}),
-    "binary": Case(HyperClassifier, mixed_table, pd.Series(I % 3 == 0, name="yes")),
+    "counts": Case(HyperRegressor, plain_table, NUMBERED * 7 % 13, {"likelihood.family": "poisson"}),
+    "binary": Case(HyperClassifier, mixed_table, pd.Series(NUMBERED % 3 == 0, name="yes")),
     "ordered": Case(
         HyperClassifier,
         mixed_table,
-        pd.Categorical.from_codes(I % 3, ["low", "mid", "high"], ordered=True),
+        pd.Categorical.from_codes(NUMBERED % 3, ["low", "mid", "high"], ordered=True),
         audited=True,
     ),
-    "text": Case(HyperClassifier, mixed_table, pd.Series(np.array(["a", "bé", "c c"], dtype=object)[I % 3])),
-    "integers": Case(HyperClassifier, plain_table, I % 4 * 10 - 5),
+    "text": Case(
+        HyperClassifier, mixed_table, pd.Series(np.array(["a", "bé", "c c"], dtype=object)[NUMBERED % 3])
+    ),
+    "integers": Case(HyperClassifier, plain_table, NUMBERED % 4 * 10 - 5),
     "low-rank": Case(
         HyperRegressor, plain_table, number(), {"hypernetwork.head": "low-rank", "prior.family": "horseshoe"}
     ),

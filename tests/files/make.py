@@ -1,4 +1,4 @@
-"""Make the model files that tests keep, with this version of bayeshyper: ``python -m tests.files.make v1``."""
+"""Make the files that tests keep, with this version of bayeshyper: ``python -m tests.files.make v2``."""
 
 from __future__ import annotations
 
