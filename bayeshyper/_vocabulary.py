@@ -142,7 +142,9 @@ def fits(value: Any, hint: Any) -> bool:
         return value in get_args(hint)
     if origin is not None and issubclass(origin, Sequence):
         return isinstance(value, (list, tuple)) and all(fits(item, get_args(hint)[0]) for item in value)
-    if origin is not None:  # a mapping of tensors, say, which a TOML file cannot hold
+    if origin is not None and issubclass(origin, Mapping):
+        return isinstance(value, origin) and all(fits(item, get_args(hint)[1]) for item in value.values())
+    if origin is not None:
         return isinstance(value, origin)
     if hint in (int, float):
         number = numbers.Integral if hint is int else numbers.Real

@@ -81,14 +81,20 @@ def build_model(
 
 
 def build_guide(
-    model: BayesianModel, recipe: Recipe, settings: SVISettings, *, seed: int = 0
+    model: BayesianModel,
+    recipe: Recipe,
+    settings: SVISettings,
+    *,
+    seed: int = 0,
+    means: Tensor | None = None,
 ) -> ImplicitGuide:
-    """The guide around fresh initial weights, one set per member."""
+    """The guide around mean weights, ``(M, D)``; None for fresh initial ones, a set per member."""
     table = dict(recipe.get("hypernetwork", {}))
     options = {key: table.pop(key) for key in head_options(table.get("head", "dense")) if key in table}
+    means = initial_means(model, settings.members, seed) if means is None else means
     with seeded(seed):  # what the constructor draws is drawn again below; nobody else's random state moves
         hypernetwork = HypernetworkSettings(**table, options=options).build(
-            initial_means(model, settings.members, seed), model.prior.scale, model.spec
+            means, model.prior.scale, model.spec
         )
     hypernetwork.reset_parameters(torch.Generator().manual_seed(seed))
     return ImplicitGuide(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,10 @@ from bayeshyper.stored import StoredEstimator
 from bayeshyper.tasks import TableClassifier, TableRegressor
 
 __all__ = ["HyperClassifier", "HyperRegressor", "load"]
+
+# Types of labels, as numpy writes them: booleans, numbers, texts and objects; and the bytes of all of them.
+LABELS = re.compile(r"[|]b1|[<>|][iuf]\d{1,2}|[<>]U\d{1,8}|[|]O")
+MOST_LABELS = 2**26
 
 
 class HyperRegressor(TableRegressor, StoredEstimator):
@@ -59,6 +64,12 @@ class HyperRegressor(TableRegressor, StoredEstimator):
 
     def _restore_target(self, record: Mapping[str, Any]) -> None:
         mean, scale = (np.array(record[name], dtype=np.float64) for name in ("mean", "scale"))
+        if mean.shape != scale.shape or mean.ndim > 1 or not mean.size:
+            raise ValueError(
+                f"Got a target's mean {mean.shape} and scale {scale.shape}, expected one per column."
+            )
+        if not (np.isfinite(mean).all() and np.isfinite(scale).all() and (scale > 0).all()):
+            raise ValueError("Got a target's mean or scale that no target has.")
         # The array of a single number is that number.
         self._scaler = TargetScaler(mean=mean[()], scale=scale[()])
 
@@ -87,8 +98,14 @@ class HyperClassifier(TableClassifier, StoredEstimator):
         return {"classes": self.classes_.tolist(), "kind": self.classes_.dtype.str}
 
     def _restore_target(self, record: Mapping[str, Any]) -> None:
-        kind = np.dtype(record["kind"])
-        self.classes_ = np.array(record["classes"], dtype=object if kind.hasobject else kind)
+        labels, kind = record["classes"], record["kind"]
+        if not isinstance(labels, list) or not all(isinstance(one, (str, int, float)) for one in labels):
+            raise ValueError("Got classes that are no texts or numbers.")
+        if not LABELS.fullmatch(kind) or len(labels) * np.dtype(kind).itemsize > MOST_LABELS:
+            raise ValueError(f"Got classes of type {kind[:40]}, expected a usual one of a few bytes.")
+        self.classes_ = np.array(labels, dtype=kind)
+        if len(set(labels)) < max(2, len(labels)) or self.classes_.tolist() != labels:
+            raise ValueError("Got the same class twice, or one alone, or one that its type cannot hold.")
 
 
 def load(path: str | Path, network: nn.Module | None = None) -> HyperRegressor | HyperClassifier:
@@ -102,9 +119,9 @@ def load(path: str | Path, network: nn.Module | None = None) -> HyperRegressor |
     kinds: dict[str, type[HyperRegressor | HyperClassifier]] = {
         kind.__name__: kind for kind in (HyperRegressor, HyperClassifier)
     }
-    if record.get("estimator") not in kinds:
+    if record.estimator not in kinds:
         raise ModelFileError(
-            f"{path} holds a {record.get('estimator')!r}, expected one of {', '.join(kinds)}; "
+            f"{path} holds a {record.estimator[:40]!r}, expected one of {', '.join(kinds)}; "
             "update bayeshyper."
         )
-    return kinds[record["estimator"]]._from_file(path, record, tensors, network)
+    return kinds[record.estimator]._from_file(path, record, tensors, network)

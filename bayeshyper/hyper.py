@@ -108,8 +108,15 @@ class HyperEstimator(TableEstimator):
             refuse_target_keys(overrides)
         return resolved
 
-    def _assemble(self, recipe: dict[str, Any], inference: dict[str, Any], features: int, seed: int) -> None:
-        """Build model and guide, untrained, from resolved recipes."""
+    def _assemble(
+        self,
+        recipe: dict[str, Any],
+        inference: dict[str, Any],
+        features: int,
+        seed: int,
+        means: Tensor | None = None,
+    ) -> None:
+        """Build model and guide, untrained, from resolved recipes; the guide's means may be given."""
         self.recipe_, self.inference_recipe_ = recipe, inference
         self.n_encoded_ = features
         try:
@@ -117,7 +124,7 @@ class HyperEstimator(TableEstimator):
             self._model = build_model(
                 recipe, rows=1, features=features, facts=self._facts(), network=self.network, seed=seed
             )
-            self._guide = build_guide(self._model, recipe, self.settings_, seed=seed)
+            self._guide = build_guide(self._model, recipe, self.settings_, seed=seed, means=means)
         except ValueError as error:  # a value of the right type that makes no sense, such as steps = -1
             raise RecipeError(f"In the recipe or settings: {error}") from error
 

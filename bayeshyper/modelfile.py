@@ -1,31 +1,77 @@
 """The model file: a container whose record and tensors are a fitted estimator's. Nothing in it is code.
 
-The container is that of ``container.py``; what a record of version 2 holds stands in ``docs/model_files.md``.
+The container is that of ``container.py``; ``docs/model_files.md`` says what each field and tensor is.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 from torch import Tensor
 
+from bayeshyper._vocabulary import fits
 from bayeshyper.container import KEY, not_ours, open_container, unpack, write_container
+from bayeshyper.errors import ModelFileError
 from bayeshyper.migration import model_1
 
-__all__ = ["read_model_file", "write_model_file"]
+__all__ = ["ModelRecord", "check_types", "read_model_file", "write_model_file"]
 
 KIND = "model"
 VERSION = 2
 
 
-def write_model_file(path: Path, record: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
+@dataclass(frozen=True)
+class ModelRecord:
+    """What a model file holds beside tensors, in version 2.
+
+    Raises:
+        ValueError: A field is of another type than it says here.
+    """
+
+    estimator: str
+    bayeshyper: str
+    recipe: dict[str, Any]
+    inference_recipe: dict[str, Any]
+    inference: str
+    custom_network: str | None
+    n_draws: int
+    seed: int | None
+    encoder: dict[str, Any]
+    target_name: str | None
+    n_rows: int
+    n_heldout: int
+    history: dict[str, Any]
+    audit: dict[str, Any] | None
+    target: dict[str, Any]
+
+    def __post_init__(self) -> None:
+        check_types(self)
+        if min(self.n_draws, self.n_rows, self.n_heldout + 1) < 1:
+            raise ValueError("Got a number of rows or draws that is not positive.")
+
+
+def check_types(record: Any) -> None:
+    """Hold the fields of a dataclass against its annotations.
+
+    Raises:
+        ValueError: One is of another type.
+    """
+    hints = get_type_hints(type(record))
+    for field in fields(record):
+        value = getattr(record, field.name)
+        if not fits(value, hints[field.name]):
+            raise ValueError(f"Got {field.name} = {str(value)[:40]}, expected {hints[field.name]}.")
+
+
+def write_model_file(path: Path, record: ModelRecord, tensors: Mapping[str, Tensor]) -> None:
     """Write record and tensors to one file, atomically; it raises as `write_container` does."""
-    write_container(path, KIND, VERSION, record, tensors)
+    write_container(path, KIND, VERSION, asdict(record), tensors)
 
 
-def read_model_file(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+def read_model_file(path: Path) -> tuple[ModelRecord, dict[str, Tensor]]:
     """Read record and tensors of a file of any version, as the newest has them.
 
     Raises:
@@ -33,10 +79,13 @@ def read_model_file(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
         ModelFileError: The file is truncated, damaged, of a newer format, or not ours.
     """
     file = open_container(path, KIND)
-    if file.intact is None and KEY in file.metadata:
-        try:
-            return model_1(file)
-        except (KeyError, TypeError, ValueError) as error:
-            raise not_ours(path, KIND, error) from error
-    _, record, tensors = unpack(path, file, KIND, VERSION)
-    return record, tensors
+    try:
+        if file.intact is None and KEY in file.metadata:
+            record, tensors = model_1(file)
+        else:
+            _, record, tensors = unpack(path, file, KIND, VERSION)
+        return ModelRecord(**record), tensors
+    except ModelFileError:
+        raise
+    except (KeyError, TypeError, ValueError) as error:
+        raise not_ours(path, KIND, error) from error

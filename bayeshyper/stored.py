@@ -10,16 +10,32 @@ import torch
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
+from bayeshyper.budget import Budget
 from bayeshyper.data import TableEncoder
+from bayeshyper.data.names import listed
 from bayeshyper.diagnostics import Audit
 from bayeshyper.errors import ModelFileError
 from bayeshyper.hyper import HyperEstimator
 from bayeshyper.inference import History
-from bayeshyper.modelfile import read_model_file, write_model_file
+from bayeshyper.modelfile import ModelRecord, check_types, read_model_file, write_model_file
 from bayeshyper.ownnetwork import check_same_outputs, check_same_tensors, probe
+from bayeshyper.recipes import check_recipe
 from bayeshyper.version import __version__
 
 __all__ = ["StoredEstimator"]
+
+# What is raised where a record's values are of the right types, and make no sense.
+DOES_NOT_FIT = (
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    MemoryError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
+# Numbers that any tensor may have while a model is built, 4 MB: what is made for a moment only, say.
+SMALL = 2**20
 
 
 class StoredEstimator(HyperEstimator):
@@ -46,23 +62,23 @@ class StoredEstimator(HyperEstimator):
             tensors |= probe(self._model64, self._draws, self.n_encoded_)
         encoder, arrays = self.encoder_.to_state()
         tensors |= {f"encoder.{name}": torch.tensor(array) for name, array in arrays.items()}
-        record = {
-            "estimator": type(self).__name__,
-            "bayeshyper": __version__,
-            "recipe": self.recipe_,
-            "inference_recipe": self.inference_recipe_,
-            "inference": self.inference_,
-            "custom_network": None if self.network is None else type(self.network).__name__,
-            "n_draws": self.n_draws,
-            "seed": self.random_state if isinstance(self.random_state, int) else None,
-            "encoder": encoder,
-            "target_name": self.target_name_,
-            "n_rows": self.n_rows_,
-            "n_heldout": self.n_heldout_,
-            "history": self.history_.to_dict(),
-            "audit": None if self._audit is None else self._audit.to_dict(),
-            "target": self._target_record(),
-        }
+        record = ModelRecord(
+            estimator=type(self).__name__,
+            bayeshyper=__version__,
+            recipe=self.recipe_,
+            inference_recipe=self.inference_recipe_,
+            inference=self.inference_,
+            custom_network=None if self.network is None else type(self.network).__name__,
+            n_draws=self.n_draws,
+            seed=self.random_state if isinstance(self.random_state, int) else None,
+            encoder=encoder,
+            target_name=self.target_name_,
+            n_rows=self.n_rows_,
+            n_heldout=self.n_heldout_,
+            history=self.history_.to_dict(),
+            audit=None if self._audit is None else self._audit.to_dict(),
+            target=self._target_record(),
+        )
         write_model_file(Path(path), record, tensors)
 
     @classmethod
@@ -83,69 +99,102 @@ class StoredEstimator(HyperEstimator):
 
     @classmethod
     def _from_file(
-        cls,
-        path: str | Path,
-        record: Mapping[str, Any],
-        tensors: Mapping[str, Tensor],
-        network: nn.Module | None,
+        cls, path: str | Path, record: ModelRecord, tensors: Mapping[str, Tensor], network: nn.Module | None
     ) -> Self:
         """The estimator that a file's record and tensors, already read, describe."""
-        if record.get("estimator") != cls.__name__:
+        if record.estimator != cls.__name__:
             raise ModelFileError(
-                f"{path} holds a {record.get('estimator')}, expected a {cls.__name__}; "
+                f"{path} holds a {record.estimator[:40]}, expected a {cls.__name__}; "
                 f"use bayeshyper.load, which reads either."
             )
-        custom = record.get("custom_network")
-        if custom is not None and network is None:
+        if record.custom_network is not None and network is None:
             raise ModelFileError(
-                f"{path} was fitted with a network of your own ({custom}); "
+                f"{path} was fitted with a network of your own ({record.custom_network[:40]}); "
                 "pass a module of the same architecture as network=."
             )
         model = cls(
-            record["recipe"],
-            record["inference_recipe"],
-            network=network if custom else None,
-            n_draws=record["n_draws"],
-            random_state=record["seed"],
+            record.recipe,
+            record.inference_recipe,
+            network=None if record.custom_network is None else network,
+            n_draws=record.n_draws,
+            random_state=record.seed,
         )
         try:
             model._restore(record, tensors)
-        except (KeyError, TypeError, ValueError, RuntimeError) as error:
-            if isinstance(error, ModelFileError):
-                raise
-            raise ModelFileError(f"{path} does not fit together: {error}.") from error
+        except ModelFileError:
+            raise
+        except DOES_NOT_FIT as error:
+            raise ModelFileError(f"{path} does not fit together: {error}") from error
         return model
 
-    def _restore(self, record: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
+    def _restore(self, record: ModelRecord, tensors: Mapping[str, Tensor]) -> None:
         arrays = {name: tensor.numpy() for name, tensor in _under("encoder.", tensors).items()}
-        self.encoder_ = TableEncoder.from_state(record["encoder"], arrays)
+        self.encoder_ = TableEncoder.from_state(record.encoder, arrays)
         self.n_features_in_ = self.encoder_.n_features_in_
         if self.encoder_.feature_names_in_ is not None:
             self.feature_names_in_ = self.encoder_.feature_names_in_
-        self.target_name_ = record["target_name"]
-        self._restore_target(record["target"])
-        self._assemble(
-            _untrained(record["recipe"]), record["inference_recipe"], self.encoder_.n_features_out_, seed=0
-        )
-        self.recipe_ = record["recipe"]
-        self.inference_ = record["inference"]
+        self.target_name_ = record.target_name
+        self._restore_target(record.target)
+        self._rebuild(record, tensors)
+        self.recipe_ = record.recipe
+        self.inference_ = record.inference
+        self._model.num_data = self.n_rows_ = record.n_rows
+        self.n_heldout_ = record.n_heldout
+        self._keep_draws(self._checked_draws(tensors["draws"]))
         if self.network is not None:
-            check_same_tensors(self._model.target.network, tensors, record["custom_network"])
-        for prefix, module in (("guide.", self._guide), ("model.", self._model)):
-            module.load_state_dict(_under(prefix, tensors))
-            module.eval()
-        self._model.num_data = self.n_rows_ = record["n_rows"]
-        self.n_heldout_ = record["n_heldout"]
-        self._keep_draws(tensors["draws"])
-        if self.network is not None:
-            check_same_outputs(self._model64, self._draws, tensors, record["custom_network"])
-        self.history_ = History.from_dict(record["history"])
-        self._audit = None if record["audit"] is None else Audit.from_dict(record["audit"])
+            check_same_outputs(self._model64, self._draws, tensors, str(record.custom_network))
+        self.history_ = History.from_dict(record.history)
+        self._audit = None if record.audit is None else Audit.from_dict(record.audit)
+        for told in (self.history_, *filter(None, (self._audit, self._audit and self._audit.psis))):
+            check_types(told)
         self._training = None
+
+    def _rebuild(self, record: ModelRecord, tensors: Mapping[str, Tensor]) -> None:
+        """Build model and guide as the recipes say, and give them the file's tensors, which must fit."""
+        check_recipe("models", record.recipe)
+        check_recipe("inference", record.inference_recipe)
+        layers = [table.get("hidden", []) for table in record.recipe.values() if isinstance(table, dict)]
+        means = tensors["guide.hypernetwork.mean"]
+        if max(map(len, layers), default=0) > len(tensors) or means.shape[1:] != tensors["draws"].shape[1:]:
+            raise ValueError("The recipe asks for more than the file holds.")
+        if self.network is not None:
+            check_same_tensors(self.network, tensors, str(record.custom_network))
+        held = sum(tensor.numel() for tensor in tensors.values())
+        with Budget(max(SMALL, held)):
+            self._assemble(
+                _untrained(record.recipe),
+                record.inference_recipe,
+                self.encoder_.n_features_out_,
+                seed=0,
+                means=torch.zeros(means.shape),
+            )
+        if self.settings_.members != len(means):
+            raise ValueError(f"Got {len(means)} members, expected {self.settings_.members}.")
+        for prefix, module in (("guide.", self._guide), ("model.", self._model)):
+            _fill(module, _under(prefix, tensors))
+
+    def _checked_draws(self, draws: Tensor) -> Tensor:
+        """The draws, if they are such as this estimator makes."""
+        members = self._guide.hypernetwork.members
+        expected = (members * -(-self.n_draws // members), self._model.spec.size)
+        if draws.shape != expected or draws.dtype != torch.float64 or not draws.isfinite().all():
+            raise ValueError(f"Got draws of shape {tuple(draws.shape)}, expected finite ones, {expected}.")
+        return draws
 
     def __getstate__(self) -> dict[str, Any]:
         state: dict[str, Any] = super().__getstate__()
         return {**state, "_training": None} if "_training" in state else state
+
+
+def _fill(module: nn.Module, state: Mapping[str, Tensor]) -> None:
+    """Give a module its tensors, which must be of the names, shapes and types of its own."""
+    own = {name: (tensor.shape, tensor.dtype) for name, tensor in module.state_dict().items()}
+    given = {name: (tensor.shape, tensor.dtype) for name, tensor in state.items()}
+    differing = [name for name in own | given if own.get(name) != given.get(name)]
+    if differing:
+        raise ValueError(f"The tensors {listed(differing, most=4)} are not those of the recipe.")
+    module.load_state_dict(state)
+    module.eval()
 
 
 def _untrained(recipe: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """The encoder of version 1: objects of scikit-learn as skops writes them, of which no object is made.
 
-skops rebuilds whatever a file names. Here the few numbers and texts that an encoder needs are looked up in the
-tree that describes the objects, and nothing else is.
+skops rebuilds whatever a file names. Here the few numbers and texts that an encoder needs are looked up in
+the tree that describes the objects, and nothing else is.
 """
 
 from __future__ import annotations
