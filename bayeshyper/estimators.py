@@ -63,7 +63,10 @@ class HyperRegressor(TableRegressor, StoredEstimator):
         }
 
     def _restore_target(self, record: Mapping[str, Any]) -> None:
-        mean, scale = (np.array(record[name], dtype=np.float64) for name in ("mean", "scale"))
+        mean, scale = (np.array(record[name]) for name in ("mean", "scale"))
+        if not {mean.dtype.kind, scale.dtype.kind} <= set("if"):
+            raise ValueError("Got a target's mean or scale that is no number.")
+        mean, scale = mean.astype(np.float64), scale.astype(np.float64)
         if mean.shape != scale.shape or mean.ndim > 1 or not mean.size:
             raise ValueError(
                 f"Got a target's mean {mean.shape} and scale {scale.shape}, expected one per column."

@@ -24,6 +24,8 @@ from bayeshyper.version import __version__
 
 __all__ = ["StoredEstimator"]
 
+# How a model file names its tensors.
+PARTS, ALONE = ("guide.", "model.", "encoder."), ("draws", "probe.rows", "probe.outputs")
 # What is raised where a record's values are of the right types, and make no sense.
 DOES_NOT_FIT = (
     ArithmeticError,
@@ -159,6 +161,9 @@ class StoredEstimator(HyperEstimator):
             raise ValueError("The recipe asks for more than the file holds.")
         if self.network is not None:
             check_same_tensors(self.network, tensors, str(record.custom_network))
+        strange = [name for name in tensors if not name.startswith(PARTS) and name not in ALONE]
+        if strange:
+            raise ValueError(f"The tensors {listed(strange, most=4)} are not those of a model.")
         held = sum(tensor.numel() for tensor in tensors.values())
         with Budget(max(SMALL, held)):
             self._assemble(
@@ -172,6 +177,9 @@ class StoredEstimator(HyperEstimator):
             raise ValueError(f"Got {len(means)} members, expected {self.settings_.members}.")
         for prefix, module in (("guide.", self._guide), ("model.", self._model)):
             _fill(module, _under(prefix, tensors))
+        wrong = [name for name, part in self._guide.named_parameters() if not part.isfinite().all()]
+        if wrong:
+            raise ValueError(f"Got {listed(wrong, most=4)} not finite, as no fit ends.")
 
     def _checked_draws(self, draws: Tensor) -> Tensor:
         """The draws, if they are such as this estimator makes."""

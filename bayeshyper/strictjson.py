@@ -78,6 +78,10 @@ def _spelled(value: Any) -> Any:
         strange = [key for key in value if not isinstance(key, str)]
         if strange:
             raise TypeError(f"Got the key {strange[0]!r}, expected text.")
+        if NUMBER in value:
+            raise ValueError(
+                f"Got the key {NUMBER!r}, expected another: this one stands for infinity and NaN."
+            )
         return {key: _spelled(part) for key, part in value.items()}
     if isinstance(value, (list, tuple)):
         return [_spelled(part) for part in value]

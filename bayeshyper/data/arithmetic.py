@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import Any
 
@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-__all__ = ["Labels", "Numbers"]
+__all__ = ["ARRAYS", "Labels", "Numbers"]
 
 Array = NDArray[np.float64]
 Arrays = Mapping[str, NDArray[Any]]
@@ -148,10 +148,16 @@ class Labels:
             ValueError: The arrays do not belong together.
         """
         lengths = arrays["lengths"]
+        if arrays["text"].dtype != np.uint8 or arrays["rare"].dtype != np.bool_:
+            raise ValueError("Got labels that are no bytes, or marks that are neither true nor false.")
         text = [part.tobytes().decode("utf-8", "surrogatepass") for part in _cut(arrays["text"], lengths)]
         ends = np.cumsum(arrays["levels"]).tolist()
         rare = _cut(arrays["rare"], arrays["levels"])
         return cls([text[end - len(part) : end] for part, end in zip(rare, ends, strict=True)], rare)
+
+
+# All that an encoder consists of.
+ARRAYS = (*(field.name for field in fields(Numbers)), "levels", "lengths", "text", "rare")
 
 
 def _cut(whole: NDArray[Any], sizes: NDArray[Any]) -> list[NDArray[Any]]:

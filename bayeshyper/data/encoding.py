@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
+from dataclasses import fields
 from typing import Any, get_args
 
 import numpy as np
@@ -13,7 +14,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.impute import MissingIndicator, SimpleImputer
 from sklearn.preprocessing import MaxAbsScaler, OneHotEncoder, StandardScaler
 
-from bayeshyper.data.arithmetic import Labels, Numbers
+from bayeshyper.data.arithmetic import ARRAYS, Labels, Numbers
 from bayeshyper.data.columns import (
     LARGEST,
     MISSING,
@@ -148,7 +149,9 @@ class TableEncoder:
             raise ValueError("Got names of columns that are not each another text.")
         if not isinstance(encoder._kinds, list) or not all(kind in get_args(Kind) for kind in encoder._kinds):
             raise ValueError(f"Got kinds of columns other than {', '.join(get_args(Kind))}.")
-        numbers = Numbers(**{name: arrays[name] for name in Numbers.__dataclass_fields__})
+        if set(arrays) != set(ARRAYS):
+            raise KeyError(f"Got the arrays {listed(arrays)}, expected {listed(ARRAYS)}.")
+        numbers = Numbers(**{field.name: arrays[field.name] for field in fields(Numbers)})
         labels = Labels.from_arrays(arrays)
         expected = (len(encoder._names), len(encoder._numeric), len(encoder._categorical))
         got = (len(encoder._kinds), len(numbers.median), len(labels.levels))

@@ -373,7 +373,8 @@ N_NUMBERS = len(ARRAYS["median"])
         ({"levels": -ARRAYS["levels"]}, "not what their sizes say"),
         ({"levels": np.array([2**62, 2**62, 2**62, 2**62, len(ARRAYS["rare"])])}, "not what their sizes say"),
         ({"lengths": ARRAYS["lengths"] + 1}, "not what their sizes say"),
-        ({"rare": ARRAYS["rare"].astype(np.uint8)}, "rare labels"),
+        ({"rare": ARRAYS["rare"].astype(np.uint8)}, "neither true nor false"),
+        ({"text": ARRAYS["text"].astype(np.int64)}, "no bytes"),
         ({"text": np.full_like(ARRAYS["text"], 255)}, "decode"),
         ({"text": np.full_like(ARRAYS["text"], ord("a"))}, "label twice"),
     ],
@@ -385,5 +386,5 @@ def test_a_state_that_does_not_fit_together_is_refused(change: dict[str, Any], s
 
 @pytest.mark.parametrize("gone", [*RECORD, *ARRAYS])
 def test_a_state_with_a_part_missing_is_refused(gone: str) -> None:
-    with pytest.raises(KeyError, match=gone):
+    with pytest.raises(KeyError, match=f"{gone}"):
         TableEncoder.from_state(*({k: v for k, v in part.items() if k != gone} for part in (RECORD, ARRAYS)))
