@@ -149,8 +149,8 @@ class TableEncoder:
             raise ValueError("Got names of columns that are not each another text.")
         if not isinstance(encoder._kinds, list) or not all(kind in get_args(Kind) for kind in encoder._kinds):
             raise ValueError(f"Got kinds of columns other than {', '.join(get_args(Kind))}.")
-        if set(arrays) != set(ARRAYS):
-            raise KeyError(f"Got the arrays {listed(arrays)}, expected {listed(ARRAYS)}.")
+        if differing := set(arrays) ^ set(ARRAYS):
+            raise KeyError(f"Got others than the arrays of an encoder: {listed(sorted(differing))}.")
         numbers = Numbers(**{field.name: arrays[field.name] for field in fields(Numbers)})
         labels = Labels.from_arrays(arrays)
         expected = (len(encoder._names), len(encoder._numeric), len(encoder._categorical))

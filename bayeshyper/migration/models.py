@@ -28,7 +28,8 @@ def model_1(file: TensorFile) -> tuple[dict[str, Any], dict[str, Tensor]]:
         KeyError, TypeError, ValueError: It is none, or damaged.
     """
     told = read_json(file.metadata["bayeshyper"].encode(), words=True)
-    if (told["format"], told["version"]) != ("bayeshyper-model", 1) or not isinstance(told["record"], dict):
+    versioned = told["format"] == "bayeshyper-model" and type(told["version"]) is int and told["version"] == 1
+    if not versioned or not isinstance(told["record"], dict):
         raise ValueError("its header is not one of ours")
     if told["checksum"] != _checksum(told["record"], file.tensors):
         raise ValueError("its checksum does not match; use another copy of it")
