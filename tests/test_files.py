@@ -1,7 +1,13 @@
 from __future__ import annotations
 
+import errno
 import os
+import random
 import stat
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -72,6 +78,102 @@ def test_a_bare_name_goes_to_the_working_folder(tmp_path: Path, monkeypatch: pyt
     monkeypatch.chdir(tmp_path)
     write_atomically(Path("result.bin"), b"new")
     assert (tmp_path / "result.bin").read_bytes() == b"new"
+
+
+FILL = """
+import resource, signal, sys
+from pathlib import Path
+from bayeshyper.files import write_atomically
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (2**20, 2**20))  # a write past it fails, as on a full disk
+try:
+    write_atomically(Path(sys.argv[1]), bytes(2**20 + 1))
+except OSError as error:
+    print(error.filename)
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="the limit is POSIX's")
+def test_the_old_file_survives_a_write_that_stops_half_way(tmp_path: Path) -> None:
+    path = tmp_path / "result.bin"
+    path.write_bytes(b"old")
+    done = subprocess.run([sys.executable, "-c", FILL, path], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == str(path)
+    assert path.read_bytes() == b"old"
+    assert os.listdir(tmp_path) == ["result.bin"]
+
+
+KILLED = """
+import sys
+from pathlib import Path
+from bayeshyper.files import replacing
+number = 0
+while True:
+    with replacing(Path(sys.argv[1])) as file:
+        for _ in range(64):
+            file.write(number.to_bytes(8, "little") * 512)
+    number += 1
+    print(number, flush=True)
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="kill -9 is POSIX's")
+def test_a_process_killed_at_any_moment_leaves_a_whole_file(tmp_path: Path) -> None:
+    path, chance = tmp_path / "result.bin", random.Random(0)
+    for _ in range(12):
+        with subprocess.Popen([sys.executable, "-c", KILLED, path], stdout=subprocess.PIPE) as process:
+            assert process.stdout is not None
+            process.stdout.readline()
+            time.sleep(chance.random() / 20)
+            process.kill()
+        content = path.read_bytes()
+        assert content == content[:8] * (64 * 512)
+
+
+def test_the_file_and_its_name_are_on_the_disk_before_it_returns(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a power cut leaves is what was flushed: the content, then the folder that has the new name."""
+    path, flushed = tmp_path / "result.bin", []
+
+    def flush(handle: int) -> None:
+        there = os.fstat(handle)
+        flushed.append((stat.S_ISDIR(there.st_mode), there.st_size, path.exists()))
+
+    monkeypatch.setattr(os, "fsync", flush)
+    write_atomically(path, b"four")
+    assert flushed[0] == (False, 4, False)
+    assert os.name != "posix" or (flushed[1][0], flushed[1][2]) == (True, True)
+
+
+def test_a_folder_that_cannot_be_flushed_is_no_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    flush = os.fsync
+
+    def refuse(handle: int) -> None:
+        if stat.S_ISDIR(os.fstat(handle).st_mode):
+            raise OSError(errno.EINVAL, "Invalid argument")
+        flush(handle)
+
+    monkeypatch.setattr(os, "fsync", refuse)
+    write_atomically(tmp_path / "result.bin", b"new")
+    assert (tmp_path / "result.bin").read_bytes() == b"new"
+
+
+def test_the_longest_name_is_long_enough(tmp_path: Path) -> None:
+    write_atomically(tmp_path / ("ü" * 127), b"new")
+    assert [len(name) for name in os.listdir(tmp_path)] == [127]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="rights are POSIX's")
+def test_threads_that_write_do_not_change_the_rights_of_others(tmp_path: Path) -> None:
+    before = os.umask(0o022)
+    try:
+        with ThreadPoolExecutor(8) as threads:
+            made = list(threads.map(lambda n: write_atomically(tmp_path / str(n), b"x"), range(400)))
+        assert os.umask(0o022) == 0o022
+    finally:
+        os.umask(before)
+    assert {stat.S_IMODE((tmp_path / str(n)).stat().st_mode) for n in range(len(made))} == {0o644}
 
 
 @pytest.mark.skipif(os.name != "posix", reason="rights are POSIX's")

@@ -105,7 +105,7 @@ class WeightEnsemble:
     def _from_named(
         cls, names: list[str], tensors: dict[str, Tensor], target: Target | None
     ) -> WeightEnsemble:
-        if len(names) != len(tensors) or set(names) != tensors.keys():
+        if not isinstance(names, list) or len(names) != len(tensors) or set(names) != tensors.keys():
             raise ValueError("its tensors are not those that it names")
         kinds = {(tensor.shape[:1], tensor.dtype) for tensor in tensors.values()}
         if len(kinds) != 1 or not all(shape and dtype.is_floating_point for shape, dtype in kinds):

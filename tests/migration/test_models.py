@@ -1,4 +1,4 @@
-"""Files of earlier versions: the numbers of the version that wrote them, and no more trust than in new ones."""
+"""Files of earlier versions: the numbers of the version that wrote them, and no more trust than in new."""
 
 from __future__ import annotations
 
@@ -24,11 +24,7 @@ from bayeshyper.tensorfile import read_tensor_file
 from tests.files.cases import CASES, predictions
 
 FILES = Path(__file__).parents[1] / "files"
-KEPT = [
-    pytest.param(folder, name, id=f"{folder.name} {name}")
-    for folder in sorted(FILES.glob("v?"))
-    for name in CASES
-]
+VERSIONS = sorted(folder.name for folder in FILES.glob("v?"))
 
 
 def model(path: Path, name: str) -> Any:
