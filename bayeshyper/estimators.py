@@ -98,17 +98,24 @@ class HyperClassifier(TableClassifier, StoredEstimator):
     """
 
     def _target_record(self) -> dict[str, Any]:
-        return {"classes": self.classes_.tolist(), "kind": self.classes_.dtype.str}
+        labels: list[Any] = self.classes_.tolist()
+        kind = self.classes_.dtype.str
+        return {"classes": labels, "kind": kind if _is_usual(kind, len(labels)) else "|O"}
 
     def _restore_target(self, record: Mapping[str, Any]) -> None:
         labels, kind = record["classes"], record["kind"]
         if not isinstance(labels, list) or not all(isinstance(one, (str, int, float)) for one in labels):
             raise ValueError("Got classes that are no texts or numbers.")
-        if not LABELS.fullmatch(kind) or len(labels) * np.dtype(kind).itemsize > MOST_LABELS:
+        if not _is_usual(kind, len(labels)):
             raise ValueError(f"Got classes of type {kind[:40]}, expected a usual one of a few bytes.")
         self.classes_ = np.array(labels, dtype=kind)
         if len(set(labels)) < max(2, len(labels)) or self.classes_.tolist() != labels:
             raise ValueError("Got the same class twice, or one alone, or one that its type cannot hold.")
+
+
+def _is_usual(kind: str, count: int) -> bool:
+    """Whether a file may ask for so many labels of a type."""
+    return bool(LABELS.fullmatch(kind)) and count * np.dtype(kind).itemsize <= MOST_LABELS
 
 
 def load(path: str | Path, network: nn.Module | None = None) -> HyperRegressor | HyperClassifier:

@@ -150,6 +150,7 @@ class StoredEstimator(HyperEstimator):
         for told in (self.history_, *filter(None, (self._audit, self._audit and self._audit.psis))):
             check_types(told)
         self._training = None
+        self.about()  # finds everything that a report says of a model
 
     def _rebuild(self, record: ModelRecord, tensors: Mapping[str, Tensor]) -> None:
         """Build model and guide as the recipes say, and give them the file's tensors, which must fit."""
@@ -182,11 +183,17 @@ class StoredEstimator(HyperEstimator):
             raise ValueError(f"Got {listed(wrong, most=4)} not finite, as no fit ends.")
 
     def _checked_draws(self, draws: Tensor) -> Tensor:
-        """The draws, if they are such as this estimator makes."""
-        members = self._guide.hypernetwork.members
-        expected = (members * -(-self.n_draws // members), self._model.spec.size)
-        if draws.shape != expected or draws.dtype != torch.float64 or not draws.isfinite().all():
-            raise ValueError(f"Got draws of shape {tuple(draws.shape)}, expected finite ones, {expected}.")
+        """The draws, if they are such as this model makes: equally many of each member."""
+        members, size = self._guide.hypernetwork.members, self._model.spec.size
+        if (
+            draws.dtype != torch.float64
+            or draws.shape[1:] != (size,)
+            or not len(draws)
+            or len(draws) % members
+        ):
+            raise ValueError(f"Got draws of shape {tuple(draws.shape)}, expected some ({members} S, {size}).")
+        if not draws.isfinite().all():
+            raise ValueError("Got draws that are not finite, as no fit ends.")
         return draws
 
     def __getstate__(self) -> dict[str, Any]:

@@ -118,11 +118,10 @@ def main(folder: Path, seed: int, count: int) -> None:
             mutate, anew = MUTATIONS[kind]
             content = mutate(chance, files[name])
             path.write_bytes(content)
+            kind = kind if content != files[name] else "unchanged"
             signal.setitimer(signal.ITIMER_PROF, SECONDS)
             try:
-                outcomes[kind][
-                    attempt(name, path, originals[name], anew or content == files[name], watch)
-                ] += 1
+                outcomes[kind][attempt(name, path, originals[name], anew, watch)] += 1
             except Exception:
                 faults.append(f"case {number}, {kind} of {name}: {traceback.format_exc()}")
             finally:
