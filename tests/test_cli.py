@@ -416,7 +416,7 @@ def test_a_file_that_is_no_model_is_refused(folder: Path, tmp_path: Path, damage
     if damage == "truncated":
         model.write_bytes(whole[: len(whole) // 2])
     elif damage == "newer":
-        model.write_bytes(whole.replace(rb"\"version\": 1", rb"\"version\": 9", 1))
+        model.write_bytes(whole.replace(rb"\"version\": 2", rb"\"version\": 9", 1))
     elif damage == "foreign":
         model.write_bytes(b"\x02\0\0\0\0\0\0\0{}")
     elif damage == "a table":
