@@ -5,6 +5,8 @@ from __future__ import annotations
 __all__ = [
     "ApproximationWarning",
     "BayeshyperError",
+    "CheckpointError",
+    "CheckpointWarning",
     "DataError",
     "DataWarning",
     "ModelFileError",
@@ -27,6 +29,10 @@ class RecipeError(BayeshyperError, ValueError):
 
 class ModelFileError(BayeshyperError, ValueError):
     """A model file that is truncated, of a newer format, or not ours."""
+
+
+class CheckpointError(BayeshyperError, ValueError):
+    """A checkpoint of another fit, which would be lost."""
 
 
 class TrainingDiverged(BayeshyperError, RuntimeError):
@@ -57,3 +63,7 @@ class DataWarning(UserWarning):
 
 class ApproximationWarning(UserWarning):
     """A result that rests on an approximation further from the truth than it may be."""
+
+
+class CheckpointWarning(UserWarning):
+    """A state of a fit that could not be written, or not be read again."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
@@ -18,7 +19,7 @@ from bayeshyper.base import Recipe, TableEstimator
 from bayeshyper.data import as_features
 from bayeshyper.diagnostics import Audit, audit, collapse, convergence
 from bayeshyper.errors import ModelFileError, RecipeError
-from bayeshyper.inference import fit, take_holdout
+from bayeshyper.inference import Checkpoint, fit, take_holdout
 from bayeshyper.judged import judged_rows
 from bayeshyper.ownnetwork import check_takes_rows, refuse_target_keys
 from bayeshyper.prediction import WeightEnsemble
@@ -56,15 +57,19 @@ class HyperEstimator(TableEstimator):
 
     # -- fitting ----------------------------------------------------------------------------------------
 
-    def fit(self, X: Any, y: Any) -> Self:
+    def fit(self, X: Any, y: Any, *, checkpoint: Checkpoint | str | os.PathLike[str] | None = None) -> Self:
         """Fit the posterior to a table.
 
         Args:
             X: ``(N, columns)``, a DataFrame (numbers, booleans, categories, dates; missing values are fine)
                 or an array of numbers (NaN means missing).
             y: ``(N,)``, numbers for a regressor (``(N, K)`` for K of them per row), labels for a classifier.
+            checkpoint: A path, or a `Checkpoint`, where the state of the fit is kept every minute. A fit that
+                was ended goes on from there when the same is called again, and comes to the same bits.
+                `save` removes it.
 
         Raises:
+            CheckpointError: The checkpoint is of another fit.
             DataError: Data that cannot be learned from, or a target that the likelihood does not allow; the
                 sentence says what to do.
             RecipeError: A recipe or setting with an unknown key or a wrong value.
@@ -88,7 +93,7 @@ class HyperEstimator(TableEstimator):
             kept, held = split
             heldout = (x[held], t[held])
             x, t = x[kept], t[kept]
-        self._train(x, t, heldout, seed)
+        self._train(x, t, heldout, seed, Checkpoint.at(checkpoint))
         return self
 
     def _inference_name(self, recipe: Mapping[str, Any]) -> str:
@@ -128,7 +133,14 @@ class HyperEstimator(TableEstimator):
         except ValueError as error:  # a value of the right type that makes no sense, such as steps = -1
             raise RecipeError(f"In the recipe or settings: {error}") from error
 
-    def _train(self, x: Tensor, t: Tensor, heldout: tuple[Tensor, Tensor] | None, seed: int) -> None:
+    def _train(
+        self,
+        x: Tensor,
+        t: Tensor,
+        heldout: tuple[Tensor, Tensor] | None,
+        seed: int,
+        checkpoint: Checkpoint | None,
+    ) -> None:
         if self.network is not None:
             check_takes_rows(self._model.target, x)
         self._model.num_data = self.n_rows_ = len(x)
@@ -147,7 +159,9 @@ class HyperEstimator(TableEstimator):
                 seed=seed,
                 log_unit=self._log_unit,
                 progress=progress,
+                checkpoint=checkpoint,
             )
+        self._checkpoint = checkpoint
         self._keep_draws(self._draw_once(seed + 1))
 
     @torch.no_grad()

@@ -54,7 +54,8 @@ class StoredEstimator(HyperEstimator):
     def save(self, path: str | Path) -> None:
         """Write the fitted model to one file: no pickle, no training data, atomically.
 
-        An audit that has been computed is kept in it.
+        An audit that has been computed is kept in it. The checkpoint of its fit, if there was one, is removed
+        once the file is safe.
         """
         check_is_fitted(self)
         tensors = {f"guide.{name}": tensor for name, tensor in self._guide.state_dict().items()}
@@ -82,6 +83,8 @@ class StoredEstimator(HyperEstimator):
             target=self._target_record(),
         )
         write_model_file(Path(path), record, tensors)
+        if self._checkpoint is not None:
+            self._checkpoint.remove()
 
     @classmethod
     def load(cls, path: str | Path, network: nn.Module | None = None) -> Self:
@@ -149,7 +152,7 @@ class StoredEstimator(HyperEstimator):
         self._audit = None if record.audit is None else Audit.from_dict(record.audit)
         for told in (self.history_, *filter(None, (self._audit, self._audit and self._audit.psis))):
             check_types(told)
-        self._training = None
+        self._training = self._checkpoint = None
         self.about()  # finds everything that a report says of a model
 
     def _rebuild(self, record: ModelRecord, tensors: Mapping[str, Tensor]) -> None:
@@ -198,7 +201,7 @@ class StoredEstimator(HyperEstimator):
 
     def __getstate__(self) -> dict[str, Any]:
         state: dict[str, Any] = super().__getstate__()
-        return {**state, "_training": None} if "_training" in state else state
+        return {**state, **{name: None for name in ("_training", "_checkpoint") if name in state}}
 
 
 def _fill(module: nn.Module, state: Mapping[str, Tensor]) -> None:

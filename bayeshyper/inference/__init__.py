@@ -1,6 +1,7 @@
 """How it is learned: the guide, entropy estimators, the SVI loop."""
 
 from .channels import Channel, LatentChannel, channel_of
+from .checkpoints import Checkpoint
 from .density import InformationBounds, information_bounds, log_density
 from .draw import ImplicitDraw
 from .entropies import ENTROPIES, Entropy, EntropyEstimator, linearized_entropy
@@ -25,6 +26,7 @@ __all__ = [
     "OBJECTIVES",
     "CalibrationSettings",
     "Channel",
+    "Checkpoint",
     "ElboTerms",
     "Entropy",
     "EntropyEstimator",

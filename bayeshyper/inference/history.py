@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -60,6 +61,14 @@ class History:
             stopped_early=other.stopped_early,
             seconds=self.seconds + other.seconds,
         )
+
+    def state_dict(self) -> dict[str, Any]:
+        """The record so far."""
+        return self.to_dict()
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Put the record of an earlier moment in its place."""
+        self.__dict__.update(state)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain lists and numbers, for JSON."""

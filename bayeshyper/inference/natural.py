@@ -18,8 +18,8 @@ member, so it is for targets of at most some fifteen hundred weights.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import Self
+from collections.abc import Callable, Mapping
+from typing import Any, Self
 
 import torch
 from torch import Tensor
@@ -27,6 +27,8 @@ from torch import Tensor
 from bayeshyper.errors import RecipeError, TrainingDiverged
 from bayeshyper.models import BayesianModel, row_gradients
 from bayeshyper.threads import seeded
+
+from .checkpoints import GlobalRandomState, Stage, every_step
 
 __all__ = ["NaturalGaussian"]
 
@@ -82,6 +84,7 @@ class NaturalGaussian:
         self.precision = self.temperature * self._identity.repeat(len(self.mean), 1, 1)
         self._root = math.sqrt(self.temperature) * self._identity.expand_as(self.precision)
         self._steps = 0
+        self._order = torch.empty(0, dtype=torch.long)
 
     @property
     def weights(self) -> Tensor:
@@ -98,6 +101,7 @@ class NaturalGaussian:
         seed: int,
         decay_from: float = 0.5,
         progress: Callable[[int], None] | None = None,
+        stage: Stage = every_step,
     ) -> Self:
         """Take natural-gradient steps on rows ``x (N, …)``, ``y (N,)``.
 
@@ -109,17 +113,18 @@ class NaturalGaussian:
             seed: Of the rows, draws and labels.
             decay_from: As a share of the steps.
             progress: Called after every step with its number.
+            stage: Where the numbers of the steps come from.
 
         Raises:
             TrainingDiverged: A gradient stopped being finite, or Λ stopped being positive definite.
         """
         first = self._steps == 0
+        self._order = torch.empty(0, dtype=torch.long)
         with seeded(seed):
-            order = torch.empty(0, dtype=torch.long)
-            for step in range(1, steps + 1):
-                if len(order) < min(ROWS, len(x)):
-                    order = torch.randperm(len(x), device=x.device)
-                rows, order = order[:ROWS], order[ROWS:]
+            for step in stage(steps, gaussian=self, random=GlobalRandomState()):
+                if len(self._order) < min(ROWS, len(x)):
+                    self._order = torch.randperm(len(x), device=x.device)
+                rows, self._order = self._order[:ROWS], self._order[ROWS:]
                 ramp = COLD ** max(0.0, 1.0 - step / (0.5 * steps)) if first else 1.0
                 remaining = min(1.0, (1.0 - step / steps) / (1.0 - decay_from))
                 self._step(x[rows], y[rows], rate * (remaining + 0.02), ramp, step)
@@ -132,6 +137,18 @@ class NaturalGaussian:
         with seeded(seed):
             offsets = self._offsets(draws)
         return self._loc + self._unit * (self.mean.unsqueeze(1) + offsets)
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that its steps change."""
+        state = {"mean": self.mean, "precision": self.precision, "root": self._root, "order": self._order}
+        return {**state, "steps": self._steps}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from the state of another one, of the same model."""
+        self.mean, self.precision, self._root = (
+            state[name].to(self.mean) for name in ("mean", "precision", "root")
+        )
+        self._order, self._steps = state["order"].to(self.mean.device), state["steps"]
 
     def _offsets(self, draws: int, share: float = 1.0) -> Tensor:
         """Draws of N(0, share · T Λ⁻¹), ``(M, draws, D)``, by the transposed root of Λ."""

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -14,13 +16,15 @@ from bayeshyper.errors import TrainingDiverged
 from bayeshyper.hypernets import Hypernetwork
 from bayeshyper.models import BayesianModel
 
+from .batches import Batches
+from .checkpoints import RandomState, Stages
 from .natural import NaturalGaussian
 from .noise import NoiseLevel, measure_noise
 from .projection import start_from_gaussian
 from .settings import SVISettings
 from .warmstart import warm_start
 
-__all__ = ["Start", "batches", "find_start"]
+__all__ = ["Start", "find_start"]
 
 # The coldest fits best; where rows are noisier than they are many, the held-out ones ask for a warmer one.
 TEMPERATURES = (0.1, 0.3, 1.0)
@@ -46,6 +50,17 @@ class Start:
     rows: int = 0
     noise: NoiseLevel | None = None
 
+    def state_dict(self) -> dict[str, Any]:
+        """What `from_state` makes it from again."""
+        noise = self.noise and {field.name: getattr(self.noise, field.name) for field in fields(self.noise)}
+        return {"temperature": self.temperature, "rows": self.rows, "noise": noise}
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, Any]) -> Start:
+        """The inverse of `state_dict`."""
+        noise = state["noise"] and NoiseLevel(**state["noise"])
+        return cls(state["temperature"], state["rows"], noise)
+
     def to_dict(self) -> dict[str, float]:
         """For the record of a fit."""
         record = {"temperature": self.temperature, "rows": self.rows}
@@ -62,6 +77,7 @@ def find_start(
     settings: SVISettings,
     generator: torch.Generator,
     progress: Callable[[int, int], None] | None = None,
+    stages: Stages | None = None,
 ) -> Start:
     """Train the mean weights, and where asked for the Gaussian around them; the hypernetwork starts there.
 
@@ -76,52 +92,59 @@ def find_start(
         settings: The inference recipe.
         generator: Of every random number drawn here.
         progress: Called with (step, steps) of the start.
+        stages: What has been reached of it, and where that is kept; None for nowhere.
 
     Raises:
         TrainingDiverged: A loss or a gradient stopped being finite.
     """
+    stages = Stages() if stages is None else stages
     warm, rate = settings.warm_steps_for(len(x)), settings.warm_start.natural_rate
     natural = settings.natural_steps_for(len(x), model.spec.size) if hypernetwork.stored_whole else 0
     held = settings.calibration.rows_for(len(x)) if natural else 0
     asked = settings.kl.temperature
     ladder = TEMPERATURES if held and asked == "auto" else (1.0 if asked == "auto" else asked,)
     warmer, second = round(WARMER_SHARE * natural), round(SECOND_SHARE * natural) if held else 0
-    total, done = warm + natural + warmer * (len(ladder) - 1) + second, 0
+    total, before = warm + natural + warmer * (len(ladder) - 1) + second, 0
 
-    def step(_: int) -> None:
-        nonlocal done
-        done += 1
+    def step(number: int) -> None:
         if progress is not None:
-            progress(done, total)
+            progress(before + number, total)
 
     def seed() -> int:
         return int(torch.randint(2**31, (), generator=generator, device=generator.device))
+
+    def train(gaussian: NaturalGaussian, name: str, x: Tensor, y: Tensor, steps: int, **rates: float) -> None:
+        nonlocal before
+        stage = stages.stage(name)
+        gaussian.train(x, y, steps=steps, seed=seed(), progress=step, stage=stage, **rates)
+        before += steps
 
     order = torch.randperm(len(x), generator=generator, device=x.device)
     kept = order[held:].sort().values
     x_kept, y_kept, x_held, y_held = x[kept], y[kept], x[order[:held]], y[order[:held]]
     model.num_data = len(kept)
     try:
-        shared = batches(x_kept, y_kept, settings.batch_size, generator)
-        warm_start(model, hypernetwork, shared, settings, warm, step)
+        batches = Batches(x_kept, y_kept, settings.batch_size, generator)
+        stage = partial(stages.stage("mean weights"), batches=batches, random=RandomState(generator))
+        warm_start(model, hypernetwork, batches, settings, warm, step, stage)
+        before += warm
         if not natural:  # nor is there a Gaussian: its D² numbers may be too many
             return Start(ladder[0])
         gaussian = NaturalGaussian(model, hypernetwork.mean, temperature=ladder[0])
-        gaussian.train(x_kept, y_kept, steps=natural, rate=rate, seed=seed(), progress=step)
-        best, noise = _judge(model, gaussian, x_held, y_held, seed(), done) if held else (0.0, None)
+        train(gaussian, "natural gradients", x_kept, y_kept, natural, rate=rate)
+        best, noise = _judge(model, gaussian, x_held, y_held, seed(), before) if held else (0.0, None)
         for temperature in ladder[1:]:
             warm_one = copy.copy(gaussian)
             warm_one.temperature = temperature
-            warm_one.train(x_kept, y_kept, steps=warmer, rate=rate, seed=seed(), progress=step)
-            score, its_noise = _judge(model, warm_one, x_held, y_held, seed(), done)
+            train(warm_one, f"temperature {temperature}", x_kept, y_kept, warmer, rate=rate)
+            score, its_noise = _judge(model, warm_one, x_held, y_held, seed(), before)
             if score <= best:
                 break
             best, noise, gaussian = score, its_noise, warm_one
     finally:
         model.num_data = len(x)
     if second:
-        rate *= SECOND_RATE
-        gaussian.train(x, y, steps=second, rate=rate, decay_from=0.0, seed=seed(), progress=step)
+        train(gaussian, "all rows", x, y, second, rate=SECOND_RATE * rate, decay_from=0.0)
     start_from_gaussian(hypernetwork, gaussian, generator)
     return Start(gaussian.temperature, held, noise)
 
@@ -139,13 +162,3 @@ def _judge(
         return score, None
     noise = measure_noise(model, weights, x, y)
     return noise.score, noise
-
-
-def batches(x: Tensor, y: Tensor, size: int, generator: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
-    """Endless shuffled batches; all rows where one batch holds them."""
-    while True:
-        if len(x) <= size:
-            yield x, y
-        else:
-            for rows in torch.randperm(len(x), generator=generator, device=x.device).split(size):
-                yield x[rows], y[rows]

@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
-import math
-import time
+import os
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from bayeshyper.errors import TrainingDiverged
 from bayeshyper.models import BayesianModel
+from bayeshyper.version import __version__
 
+from .batches import Batches
+from .checkpoints import Checkpoint, RandomState, Stages, digest
 from .clipping import clip_gradients
 from .guide import ImplicitGuide
 from .history import History
+from .looks import Looks
 from .objectives import Objective, Terms
 from .schedule import kl_weight, rate_share
 from .settings import SVISettings
-from .start import Start, batches, find_start
+from .start import Start, find_start
 
 __all__ = ["Progress", "fit", "take_holdout"]
 
@@ -33,8 +37,6 @@ SCORE_DRAWS = 64
 # A shorter memory for the squared gradient than Adam's usual 0.999: its scale falls as the fit improves.
 BETAS = (0.9, 0.99)
 
-State = dict[str, Tensor]
-
 
 def fit(
     model: BayesianModel,
@@ -47,6 +49,7 @@ def fit(
     seed: int = 0,
     log_unit: float = 0.0,
     progress: Progress | None = None,
+    checkpoint: Checkpoint | str | os.PathLike[str] | None = None,
 ) -> History:
     """Fit the guide to the data by stochastic variational inference; the guide is changed in place.
 
@@ -65,14 +68,35 @@ def fit(
         seed: Of every random number drawn here: batches and noise.
         log_unit: Log of the target's standard deviation, to give held-out scores in its own units.
         progress: Called at every step of the start, and at every look.
+        checkpoint: Where the state is kept while it runs, for the same fit to go on from; a path or a
+            `Checkpoint`. The file stays when it is done.
 
     Raises:
+        CheckpointError: The checkpoint is of another fit.
         DataError: A target that the likelihood does not allow.
         TrainingDiverged: A term of the loss or the gradient stopped being finite; the guide is left at
             its last good state.
     """
     model.likelihood.check_target(y)
-    started = time.monotonic()
+    kept = Checkpoint.at(checkpoint)
+    told = {} if kept is None else _identity(model, guide, (x, y, heldout), (settings, log_unit), seed)
+    with Stages(kept, told) as stages:
+        return _fit(model, guide, x, y, settings, heldout, seed, log_unit, progress, stages)
+
+
+def _fit(
+    model: BayesianModel,
+    guide: ImplicitGuide,
+    x: Tensor,
+    y: Tensor,
+    settings: SVISettings,
+    heldout: tuple[Tensor, Tensor] | None,
+    seed: int,
+    log_unit: float,
+    progress: Progress | None,
+    stages: Stages,
+) -> History:
+    """See `fit`."""
     steps = settings.steps_for(len(x))
     hypernetwork = guide.hypernetwork
     generator = torch.Generator(device=x.device).manual_seed(seed)
@@ -81,7 +105,7 @@ def fit(
     model.target.set_statistics(x)
     model.particles = settings.particles * hypernetwork.members
     objective = settings.make_objective()
-    history, looks = History(objective=objective.label, entropy=settings.entropy), _Looks(guide, model)
+    history, looks = History(objective=objective.label, entropy=settings.entropy), Looks(guide, model)
     start, before = Start(1.0), 0
 
     def starting(step: int, start_steps: int) -> None:
@@ -90,31 +114,43 @@ def fit(
         if progress is not None:
             progress(step, start_steps + steps, None, None)
 
+    def find() -> dict[str, Any]:
+        found = find_start(model, hypernetwork, x, y, settings, generator, starting, stages)
+        return {"start": found.state_dict(), "steps": before}
+
     try:
-        start = find_start(model, hypernetwork, x, y, settings, generator, starting)
+        found = stages.once("start", find)
+        start, before = Start.from_state(found["start"]), found["steps"]
         history.start = start.to_dict()
-        shared = batches(x, y, settings.batch_size, generator)
+        batches = Batches(x, y, settings.batch_size, generator)
         looks.keep()
         optimizer = torch.optim.Adam(_parameter_groups(model, guide, settings), betas=BETAS, fused=True)
-        since_look: list[float] = []
-        for step in range(1, steps + 1):
+        for step in stages.stage("posterior")(
+            steps,
+            guide=guide,
+            model=model,
+            optimizer=optimizer,
+            batches=batches,
+            random=RandomState(generator),
+            history=history,
+            looks=looks,
+        ):
             rate = settings.optimizer.learning_rate * rate_share(step, steps, settings.optimizer)
             for group in optimizer.param_groups:
                 group["lr"] = rate * group["share"]
             model.kl_weight = kl_weight(step, steps, settings.kl, start.temperature)
             optimizer.zero_grad()  # before the draw, which then has their memory
-            terms = checked_terms(objective, model, guide, *next(shared), step=step)
+            terms = checked_terms(objective, model, guide, *next(batches), step=step)
             looks.confirm()
             # Per datum and member: the plate averages over members, whose gradients are clipped one by one.
             (terms.loss * (hypernetwork.members / model.num_data)).backward()
             clip_gradients(guide.parameters(), settings.optimizer.clip, step)
             optimizer.step()
-            since_look.append(terms.value() / model.num_data)
+            looks.values.append(terms.value() / model.num_data)
             if step % settings.stopping.evaluate_every and step != steps:
                 continue
             history.steps.append(step)
-            history.elbo_per_datum.append(math.fsum(since_look) / len(since_look))
-            since_look.clear()
+            history.elbo_per_datum.append(looks.mean_value())
             score = None
             annealed = step >= settings.kl.anneal * steps
             if heldout is not None:
@@ -126,21 +162,36 @@ def fit(
             if annealed and looks.since_best >= settings.stopping.patience:
                 history.stopped_early = True
                 break
+        model.kl_weight = kl_weight(history.steps[-1], steps, settings.kl, start.temperature)
         with torch.no_grad():  # the last state, too, is kept only once its loss has been seen to be finite
-            checked_terms(objective, model, guide, *next(shared), step=history.steps[-1])
+            checked_terms(objective, model, guide, *next(batches), step=history.steps[-1])
         looks.confirm()
     finally:
         history.best_step = looks.restore()
         if start.noise is not None:
             scales = model.spec[str(model.likelihood.scale_latent)]
             start.noise.set_in(hypernetwork, *range(scales.start, scales.start + scales.size))
-        history.seconds = time.monotonic() - started
+        history.seconds = stages.seconds
         guide.generator = None
         guide.eval()
         model.eval()
         model.particles = None
         model.kl_weight = 1.0
     return history
+
+
+def _identity(
+    model: BayesianModel, guide: ImplicitGuide, data: Any, settings: tuple[SVISettings, float], seed: int
+) -> dict[str, str]:
+    """What tells a fit from others, before it has begun."""
+    parts = (repr(model.target.network), repr(model.likelihood), repr(model.prior))
+    return {
+        "version": f"bayeshyper {__version__}, torch {torch.__version__}",
+        "data": digest(data),
+        "settings": digest((asdict(settings[0]), settings[1])),
+        "model": digest((parts, model.state_dict(), guide.state_dict())),
+        "seed": str(seed),
+    }
 
 
 def _parameter_groups(
@@ -186,52 +237,6 @@ def heldout_score(model: BayesianModel, guide: ImplicitGuide, x: Tensor, y: Tens
         for part_x, part_y in zip(x.split(1024), y.split(1024), strict=True)
     ]
     return torch.cat(scores).mean().item()
-
-
-class _Looks:
-    """Keeps the last good state, or with held-out scores the best one.
-
-    A look proposes the state after a step, whose loss nobody has seen yet; the next step's finite loss
-    confirms it.
-    """
-
-    def __init__(self, *modules: nn.Module) -> None:
-        self.modules = modules
-        self.best_score: float | None = None
-        self.since_best = 0
-        self._proposed: tuple[int, list[State]] | None = None
-        self.keep()
-
-    def _states(self) -> list[State]:
-        return [
-            {name: tensor.detach().clone() for name, tensor in module.state_dict().items()}
-            for module in self.modules
-        ]
-
-    def keep(self) -> None:
-        """Keep the present state as that of step 0."""
-        self._kept = (0, self._states())
-
-    def propose(self, step: int, score: float | None) -> None:
-        """Propose the present state, unless an earlier one scored better; without scores the latest is it."""
-        if score is None or self.best_score is None or score > self.best_score:
-            self._proposed = (step, self._states())
-            self.best_score = score
-            self.since_best = 0
-        else:
-            self.since_best += 1
-
-    def confirm(self) -> None:
-        """Keep what was proposed."""
-        if self._proposed is not None:
-            self._kept, self._proposed = self._proposed, None
-
-    def restore(self) -> int:
-        """Put the kept state back; returns its step."""
-        step, states = self._kept
-        for module, state in zip(self.modules, states, strict=True):
-            module.load_state_dict(state)
-        return step
 
 
 def take_holdout(

@@ -11,6 +11,7 @@ from bayeshyper.errors import TrainingDiverged
 from bayeshyper.hypernets import Hypernetwork
 from bayeshyper.models import BayesianModel
 
+from .checkpoints import Stage, every_step
 from .clipping import clip_gradients
 from .schedule import rate_share
 from .settings import SVISettings
@@ -27,6 +28,7 @@ def warm_start(
     settings: SVISettings,
     steps: int,
     progress: Callable[[int], None] | None = None,
+    stage: Stage = every_step,
 ) -> None:
     """Move each member's mean weights μ towards a mode of log p(θ) + (N/B) Σ log p(y | x, θ).
 
@@ -43,6 +45,7 @@ def warm_start(
         settings: The inference recipe.
         steps: How many steps.
         progress: Called after every step with its number.
+        stage: Where the numbers of the steps come from.
 
     Raises:
         TrainingDiverged: The loss or a gradient stopped being finite.
@@ -52,7 +55,7 @@ def warm_start(
     points = [parameter for parameter in model.target.parameters() if parameter.requires_grad]
     held = [model.spec[name].start for name in model.prior_latents]
     optimizer = torch.optim.Adam([*trained, *points], lr=settings.warm_start.learning_rate, fused=True)
-    for step in range(1, steps + 1):
+    for step in stage(steps, hypernetwork=hypernetwork, target=model.target, optimizer=optimizer):
         x, y = next(batches)
         rate = settings.warm_start.learning_rate * rate_share(step, steps, settings.optimizer)
         for group in optimizer.param_groups:

@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 
 from bayeshyper.errors import TrainingDiverged
+from bayeshyper.inference.batches import Batches
 from bayeshyper.inference.clipping import clip_gradients
 from bayeshyper.inference.history import History
 from bayeshyper.inference.schedule import rate_share
 from bayeshyper.inference.settings import SVISettings
-from bayeshyper.inference.start import batches
 from bayeshyper.inference.svi import Progress
 from bayeshyper.models import BayesianModel
 
@@ -117,7 +117,7 @@ def train_points(
     looks = _Looks(weights, log_unit)
     optimizer = torch.optim.Adam([weights], lr=settings.optimizer.learning_rate, fused=True)
     index = torch.arange(len(x))
-    shared = batches(index, index, settings.batch_size, torch.Generator().manual_seed(seed))
+    shared = Batches(index, index, settings.batch_size, torch.Generator().manual_seed(seed))
     history = History(objective="log joint density" if prior else "log likelihood", entropy="none")
     since_look: list[float] = []
     for step in range(1, steps + 1):

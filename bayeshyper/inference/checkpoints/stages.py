@@ -1,0 +1,168 @@
+"""The stages of a fit: loops over steps that go on from where a file says that they were."""
+
+from __future__ import annotations
+
+import copy
+import signal
+import sys
+import time
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from types import TracebackType
+from typing import Any, Protocol, Self
+
+from bayeshyper.errors import CheckpointWarning
+
+from .checkpoint import Checkpoint
+from .signals import PostponedSignals
+from .states import Stateful
+
+__all__ = ["Stage", "Stages", "every_step"]
+
+# Of the time, that writing states may take.
+SHARE = 0.05
+
+
+class Stage(Protocol):
+    """Gives the numbers of the steps of a loop that are still to be taken."""
+
+    def __call__(self, total: int, **parts: Stateful) -> Iterator[int]:
+        """Of ``total`` steps; ``parts`` are all that a step changes."""
+
+
+def every_step(total: int, **parts: Stateful) -> Iterator[int]:
+    """The stage of a fit that is kept nowhere: 1 to ``total``."""
+    return iter(range(1, total + 1))
+
+
+class Stages:
+    """What a fit has reached, stage by stage.
+
+    A fit is code that runs from top to bottom, with loops whose steps come from `stage` and results that are
+    kept by `once`. When it runs again after it was ended, loops that were done are passed with their parts as
+    they were at the end, and the loop that was under way goes on in the middle; whatever lies between has to
+    do the same again, given the same parts.
+
+    Args:
+        checkpoint: Where that is kept; None for nowhere.
+        fit: What tells this fit from others, by the names in `checkpoint.OTHER`.
+
+    Raises:
+        CheckpointError: The file is of another fit.
+
+    Example:
+        >>> import tempfile, torch
+        >>> from pathlib import Path
+        >>> kept = Checkpoint(Path(tempfile.mkdtemp()) / "fit", steps=2)
+        >>> total = torch.nn.Parameter(torch.zeros(()))
+        >>> part = torch.nn.ParameterList([total]).requires_grad_(False)
+        >>> for step in Stages(kept, {"seed": "0"}).stage("sum")(10, part=part):
+        ...     total += step
+        ...     if step == 5:
+        ...         break  # after 4 steps it was kept last
+        >>> for step in Stages(kept, {"seed": "0"}).stage("sum")(10, part=part):
+        ...     total += step
+        >>> total.item(), sum(range(11))
+        (55.0, 55)
+    """
+
+    def __init__(self, checkpoint: Checkpoint | None = None, fit: Mapping[str, str] | None = None) -> None:
+        self._checkpoint, self._fit = checkpoint, dict(fit or {})
+        found = checkpoint.read(self._fit) if checkpoint is not None else {}
+        self._reached: dict[str, Any] = found.get("reached", {})
+        self._before: float = found.get("seconds", 0.0)
+        self._started = self._written = time.monotonic()
+        self._pause = 0.0 if checkpoint is None else checkpoint.seconds
+        self._signals = PostponedSignals()
+
+    def __enter__(self) -> Self:
+        if self._checkpoint is not None:
+            self._signals.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._signals.__exit__(kind, error, trace)
+
+    @property
+    def seconds(self) -> float:
+        """Wall-clock time, what was lost left out."""
+        return self._before + time.monotonic() - self._started
+
+    def stage(self, name: str) -> Stage:
+        """The steps of a loop.
+
+        Args:
+            name: Its own, the same at each run.
+        """
+        return partial(self._steps, name)
+
+    def once(self, name: str, compute: Callable[[], Any]) -> Any:
+        """A result, computed once for all runs; what was kept on the way to it is forgotten.
+
+        Args:
+            name: Its own.
+            compute: Gives a state: numbers, texts, tensors, and lists, tuples and dicts of them.
+        """
+        if "result" not in self._reached.get(name, {}):
+            self._reached = {name: {"result": compute()}}
+        return self._reached[name]["result"]
+
+    def _steps(self, name: str, total: int, **parts: Stateful) -> Iterator[int]:
+        if self._checkpoint is None:
+            yield from range(1, total + 1)
+            return
+        done = 0
+        if name in self._reached:
+            reached = self._reached[name]
+            done = reached["step"]
+            for part, state in reached["parts"].items():
+                parts[part].load_state_dict(copy.deepcopy(state))
+        kept = done
+        for step in range(done + 1, total + 1):
+            yield step
+            stopped = self._signals.received
+            by_steps = self._checkpoint.steps is not None and step - kept >= self._checkpoint.steps
+            if stopped or by_steps or time.monotonic() - self._written >= self._pause:
+                saved = self._write(self._checkpoint, {name: _state(step, parts)})
+                kept = step
+                if stopped:
+                    self._stop(stopped, f"step {step:,} of {total:,} ({name})", saved)
+        if done < total:
+            self._reached[name] = copy.deepcopy(_state(total, parts))
+
+    def _write(self, checkpoint: Checkpoint, under_way: Mapping[str, Any]) -> bool:
+        """Write all that has been reached; a full disk does not end a fit."""
+        began = time.monotonic()
+        state = {"reached": {**self._reached, **under_way}, "seconds": self.seconds}
+        try:
+            checkpoint.write(self._fit, state)
+        except OSError as error:
+            warnings.warn(
+                f"The state of the fit could not be written to {checkpoint.path} ({error.strerror}): it goes "
+                "on, and would start from an earlier state if it were ended now. Make room there.",
+                CheckpointWarning,
+                stacklevel=2,
+            )
+            return False
+        finally:
+            self._written = time.monotonic()
+            self._pause = max(checkpoint.seconds, (self._written - began) / SHARE)
+        return True
+
+    def _stop(self, received: signal.Signals, where: str, saved: bool) -> None:
+        """End as the signal would have ended the process."""
+        sentence = f"Stopped by {received.name} after {where}."
+        if saved and self._checkpoint is not None:
+            path = self._checkpoint.path
+            sentence += f" All of it is in {path}: start the same fit again, and it goes on from there."
+        if received == signal.SIGINT:
+            raise KeyboardInterrupt(sentence)
+        print(sentence, file=sys.stderr)
+        raise SystemExit(128 + received)
+
+
+def _state(step: int, parts: Mapping[str, Stateful]) -> dict[str, Any]:
+    return {"step": step, "parts": {name: part.state_dict() for name, part in parts.items()}}
