@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import glob
 import os
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-__all__ = ["replacing", "write_atomically"]
+__all__ = ["remove_unfinished", "replacing", "write_atomically"]
 
 # What a file system answers that cannot flush a folder; any other answer is a fault.
 CANNOT_FLUSH = (errno.EINVAL, errno.ENOTSUP)
@@ -36,8 +37,7 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
         OSError: The folder is missing or the disk is full; it names a file, and an old one at ``path`` is
             untouched.
     """
-    # A part of the name only: the longest that a folder allows has no room for more.
-    temporary = path.with_name(f".{path.name[:32]}.{secrets.token_hex(8)}.tmp")
+    temporary = path.with_name(f"{_beginning(path)}{secrets.token_hex(8)}.tmp")
     try:
         # Made by open itself, it gets the rights that any new file gets; asking for the process's umask
         # would change it for the other threads.
@@ -53,6 +53,20 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
             error.filename = str(path)
         raise
     _flush_folder(path.parent)
+
+
+def remove_unfinished(path: Path) -> None:
+    """Remove what `replacing` left beside ``path`` when its process was killed.
+
+    Nobody may be writing there.
+    """
+    for left in path.parent.glob(f"{glob.escape(_beginning(path))}{'[0-9a-f]' * 16}.tmp"):
+        left.unlink(missing_ok=True)
+
+
+def _beginning(path: Path) -> str:
+    """Of the name of a file that will be renamed: with all of it, the longest name has no room for more."""
+    return f".{path.name[:32]}."
 
 
 def _flush_folder(folder: Path) -> None:

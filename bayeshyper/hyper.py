@@ -77,7 +77,8 @@ class HyperEstimator(TableEstimator):
         """
         recipe, inference = self._recipes()
         inputs, targets = self._encode_training(X, y)
-        seed = int(check_random_state(self.random_state).randint(2**31 - 1))
+        checkpoint = Checkpoint.at(checkpoint)
+        seed = self._seed(checkpoint)
         x = torch.from_numpy(inputs).float()
         self._assemble(recipe, inference, inputs.shape[1], seed)
         self.inference_ = self._inference_name(recipe)
@@ -93,8 +94,13 @@ class HyperEstimator(TableEstimator):
             kept, held = split
             heldout = (x[held], t[held])
             x, t = x[kept], t[kept]
-        self._train(x, t, heldout, seed, Checkpoint.at(checkpoint))
+        self._train(x, t, heldout, seed, checkpoint)
         return self
+
+    def _seed(self, checkpoint: Checkpoint | None) -> int:
+        """Of everything random: where any will do, that of the fit to go on with."""
+        known = checkpoint.seed() if checkpoint is not None and self.random_state is None else None
+        return int(check_random_state(self.random_state).randint(2**31 - 1)) if known is None else known
 
     def _inference_name(self, recipe: Mapping[str, Any]) -> str:
         """The inference recipe's name, or the file that it stands in."""

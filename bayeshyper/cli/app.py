@@ -37,8 +37,8 @@ class Commands(TyperGroup):
             except OSError as error:
                 system = error.strerror and f"{error.filename or 'A file'}: {error.strerror}."
                 complain("Error", system or str(error))
-            except KeyboardInterrupt:
-                complain("Interrupted", "nothing was written.")
+            except KeyboardInterrupt as interrupt:
+                complain("Interrupted", str(interrupt) or "nothing was written.")
                 raise typer.Exit(INTERRUPTED) from None
             raise typer.Exit(BAD_INPUT)
 

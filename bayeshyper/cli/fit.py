@@ -26,6 +26,17 @@ Output = Annotated[
     ),
 ]
 
+Every = Annotated[
+    float,
+    typer.Option(
+        "--checkpoint-every",
+        help="Seconds between two states of the fit, kept beside the output: if it is ended, the same command "
+        "goes on from there.",
+        metavar="SECONDS",
+        min=0.1,
+    ),
+]
+
 
 def fit(
     data: Data,
@@ -36,6 +47,7 @@ def fit(
     inference: Inference = None,
     settings: Settings = None,
     seed: Seed = 0,
+    checkpoint_every: Every = 60.0,
     force: Force = False,
 ) -> None:
     """Fit a posterior to a table, and write it to a model file.
@@ -44,6 +56,8 @@ def fit(
     any. The target's type says whether to learn a number or a class, unless a likelihood is set: gaussian,
     heteroscedastic, student-t or mixture for any number, poisson or negative-binomial for counts, beta for
     shares, categorical or ordinal for classes.
+
+    A fit that is ended, by Ctrl-C or a power cut, is not lost: the same command goes on with it.
 
     **Examples**
 
@@ -55,10 +69,13 @@ def fit(
     check_file(path, data, force=force)
     changes = overrides(settings)
     from bayeshyper.data import read_table, split_target
+    from bayeshyper.inference import Checkpoint
 
     X, y = split_target(read_table(data), target)
     chosen = choose_task(task, y, changes)
-    fitted = make_estimator(chosen, model=model, inference=inference, settings=changes, seed=seed).fit(X, y)
+    estimator = make_estimator(chosen, model=model, inference=inference, settings=changes, seed=seed)
+    checkpoint = Checkpoint(f"{path}.checkpoint", seconds=checkpoint_every, replace=force)
+    fitted = estimator.fit(X, y, checkpoint=checkpoint)
     audit = fitted.audit()
     fitted.save(path)
     say(

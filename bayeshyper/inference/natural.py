@@ -139,16 +139,15 @@ class NaturalGaussian:
         return self._loc + self._unit * (self.mean.unsqueeze(1) + offsets)
 
     def state_dict(self) -> dict[str, Any]:
-        """All that its steps change."""
-        state = {"mean": self.mean, "precision": self.precision, "root": self._root, "order": self._order}
-        return {**state, "steps": self._steps}
+        """All that its steps change, but for the root of Λ."""
+        return {"mean": self.mean, "precision": self.precision, "order": self._order, "steps": self._steps}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from the state of another one, of the same model."""
-        self.mean, self.precision, self._root = (
-            state[name].to(self.mean) for name in ("mean", "precision", "root")
-        )
+        self.mean, self.precision = state["mean"].to(self.mean), state["precision"].to(self.mean)
         self._order, self._steps = state["order"].to(self.mean.device), state["steps"]
+        if self._steps > 0:  # taken anew: a copy has other strides, by which products are rounded otherwise
+            self._take_root()
 
     def _offsets(self, draws: int, share: float = 1.0) -> Tensor:
         """Draws of N(0, share · T Λ⁻¹), ``(M, draws, D)``, by the transposed root of Λ."""
@@ -175,10 +174,14 @@ class NaturalGaussian:
         curvature = self._fisher(at, x).mul_(self.model.num_data / len(x))
         curvature = curvature.add_(self._identity, alpha=self.temperature)
         self.precision = self.precision.lerp(curvature, max(AVERAGING, 1.0 / self._steps))
+        if not self._take_root():
+            raise TrainingDiverged("natural gradient", step)
+
+    def _take_root(self) -> bool:
+        """Take the root of Λ, if it is positive definite."""
         jitter = JITTER * self.precision.diagonal(dim1=-2, dim2=-1).amax(-1)
         self._root, info = torch.linalg.cholesky_ex(self.precision + jitter[:, None, None] * self._identity)
-        if bool(info.any()):
-            raise TrainingDiverged("natural gradient", step)
+        return not bool(info.any())
 
     def _gradient(self, at: Tensor, x: Tensor, y: Tensor) -> Tensor:
         """∇_u Σ_b log p(y_b | x_b, θ), ``(M, D)``."""

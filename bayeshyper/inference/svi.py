@@ -15,7 +15,7 @@ from bayeshyper.models import BayesianModel
 from bayeshyper.version import __version__
 
 from .batches import Batches
-from .checkpoints import Checkpoint, RandomState, Stages, digest
+from .checkpoints import Checkpoint, RandomState, Stages, Stateful, digest
 from .clipping import clip_gradients
 from .guide import ImplicitGuide
 from .history import History
@@ -125,16 +125,18 @@ def _fit(
         batches = Batches(x, y, settings.batch_size, generator)
         looks.keep()
         optimizer = torch.optim.Adam(_parameter_groups(model, guide, settings), betas=BETAS, fused=True)
-        for step in stages.stage("posterior")(
-            steps,
-            guide=guide,
-            model=model,
-            optimizer=optimizer,
-            batches=batches,
-            random=RandomState(generator),
-            history=history,
-            looks=looks,
-        ):
+        parts: dict[str, Stateful] = {
+            "guide": guide,
+            "model": model,
+            "optimizer": optimizer,
+            "batches": batches,
+            "random": RandomState(generator),
+            "history": history,
+            "looks": looks,
+        }
+        if (of_entropy := getattr(guide.entropy, "optimizer", None)) is not None:
+            parts["optimizer of the entropy"] = of_entropy
+        for step in stages.stage("posterior")(steps, **parts):
             rate = settings.optimizer.learning_rate * rate_share(step, steps, settings.optimizer)
             for group in optimizer.param_groups:
                 group["lr"] = rate * group["share"]

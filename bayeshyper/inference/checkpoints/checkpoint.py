@@ -14,6 +14,7 @@ from torch import Tensor
 
 from bayeshyper.container import read_container, write_container
 from bayeshyper.errors import CheckpointError, CheckpointWarning, ModelFileError
+from bayeshyper.files import remove_unfinished
 
 from .states import packed, unpacked
 
@@ -96,6 +97,7 @@ class Checkpoint:
         Raises:
             CheckpointError: It is of another fit, and not to be replaced.
         """
+        remove_unfinished(self.files[0])
         for file in self.files:
             try:
                 _, record, tensors = read_container(file, KIND, VERSION)
@@ -108,12 +110,20 @@ class Checkpoint:
                     CheckpointWarning,
                     stacklevel=2,
                 )
+                file.unlink()  # or the next write would put it in the place of the one that is whole
                 continue
             if found == fit:
                 return dict(state)
             if not self.replace:
                 raise CheckpointError(self._refusal(file, fit, found))
         return {}
+
+    def seed(self) -> int | None:
+        """The seed of the fit whose state it is; None where there is no state."""
+        for file in self.files:
+            with contextlib.suppress(FileNotFoundError, ModelFileError, KeyError, ValueError):
+                return int(read_container(file, KIND, VERSION)[1]["fit"]["seed"])
+        return None
 
     def remove(self) -> None:
         """Remove both files, once what they lead to is safe."""
@@ -123,6 +133,6 @@ class Checkpoint:
     def _refusal(self, file: Path, fit: Mapping[str, str], found: Mapping[str, str]) -> str:
         others = [words for name, words in OTHER.items() if found.get(name) != fit.get(name)]
         return (
-            f"{file} is the state of a fit with {' and '.join(others)}: remove it, have it replaced, or give "
-            "another path."
+            f"{file} is the state of a fit with {' and '.join(others)}: remove it, give another path, or "
+            "have it replaced (replace=True, --force)."
         )

@@ -100,7 +100,7 @@ class Stages:
         return partial(self._steps, name)
 
     def once(self, name: str, compute: Callable[[], Any]) -> Any:
-        """A result, computed once for all runs; what was kept on the way to it is forgotten.
+        """A result, computed once for all runs; what was kept before is forgotten, so its stages lie within.
 
         Args:
             name: Its own.

@@ -110,7 +110,7 @@ def digest(state: Any) -> str:
         False
     """
     tensors: dict[str, Tensor] = {}
-    found = hashlib.sha256(json.dumps(packed(state, tensors), sort_keys=True).encode())
+    found = hashlib.sha256(json.dumps(packed(state, tensors)).encode())
     for tensor in tensors.values():
         found.update(f"{tensor.dtype} {tuple(tensor.shape)}".encode())
         found.update(tensor.cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)

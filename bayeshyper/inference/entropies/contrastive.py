@@ -80,7 +80,8 @@ class PriorContrastiveEntropy(Entropy):
         self.draws = draws
         self.inner_steps = inner_steps
         self.discriminator = Discriminator(hypernetwork.mean.detach(), hidden=hidden)
-        self.optimizer = torch.optim.Adam(self.discriminator.parameters(), lr=learning_rate)
+        learned = self.discriminator.parameters()
+        self.optimizer: torch.optim.Optimizer = torch.optim.Adam(learned, lr=learning_rate)
         self.discriminator.requires_grad_(False)  # but in `learn`: no other optimiser may find it
         # Of the weights' means given z, around the mean weights and in prior units; the noise is known.
         self.register_buffer("center", torch.zeros_like(hypernetwork.mean))

@@ -36,6 +36,7 @@ class Entropy(nn.Module):
         direction: On which side of the entropy that is.
         cost: Of one step, beside drawing the weights.
         pointwise: Whether it knows the density at each draw (`log_density`), as importance weights need.
+        optimizer: Of what it trains by itself; its state is kept in checkpoints.
 
     Example:
         >>> class Nothing(Entropy):
@@ -52,6 +53,7 @@ class Entropy(nn.Module):
     direction: ClassVar[str]
     cost: ClassVar[str]
     pointwise: ClassVar[bool] = False
+    optimizer: torch.optim.Optimizer | None = None
 
     def __init__(self, hypernetwork: Hypernetwork) -> None:
         super().__init__()
