@@ -95,23 +95,26 @@ def test_another_table_and_another_recipe_are_refused(tmp_path: Path) -> None:
         HyperRegressor(settings=SHORT, random_state=4).fit(X, Y, checkpoint=path)
 
 
+def test_without_a_seed_of_its_own_a_fit_takes_that_of_its_checkpoint(tmp_path: Path) -> None:
+    path = tmp_path / "fit"
+    first = HyperRegressor(settings=SHORT).fit(X, Y, checkpoint=Checkpoint(path, steps=4))
+    again = HyperRegressor(settings=SHORT).fit(X, Y, checkpoint=path)
+    assert same_bits(bits(first), bits(again))
+    other = HyperRegressor(settings=SHORT).fit(X, Y, checkpoint=tmp_path / "other")
+    assert not same_bits(bits(first), bits(other))
+
+
 COMMAND = [
-    sys.executable,
-    "-m",
-    "bayeshyper",
-    "fit",
-    "table.csv",
-    "--target",
-    "strength",
-    "--inference",
-    "bayes",
-] + ["--set", "optimizer.steps=1200", "--set", "batch_size=4000", "--checkpoint-every", "0.1"]
+    *(sys.executable, "-m", "bayeshyper", "fit", "table.csv", "--target", "progression"),
+    *("--inference", "bayes", "--set", "optimizer.steps=1200", "--set", "batch_size=400"),
+    *("--checkpoint-every", "0.1"),
+]
 
 
 @pytest.mark.long
 def test_signals_end_a_command_that_goes_on_when_it_is_given_again(tmp_path: Path) -> None:
-    data = load_bundled("concrete")
-    data.X.assign(strength=data.y).to_csv(tmp_path / "table.csv", index=False)
+    features, target = load_bundled("diabetes")
+    features.assign(progression=target).to_csv(tmp_path / "table.csv", index=False)
     checkpoint, output = tmp_path / "cut.bayeshyper.checkpoint", tmp_path / "cut.bayeshyper"
     for number, status in ((signal.SIGTERM, 143), (signal.SIGINT, 130)):
         process = subprocess.Popen(

@@ -30,8 +30,8 @@ Every = Annotated[
     float,
     typer.Option(
         "--checkpoint-every",
-        help="Seconds between two states of the fit, kept beside the output: if it is ended, the same command "
-        "goes on from there.",
+        help="Seconds between two states of the fit, kept beside the output: if it is ended, the same "
+        "command goes on from there.",
         metavar="SECONDS",
         min=0.1,
     ),
