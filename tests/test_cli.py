@@ -607,11 +607,21 @@ def test_the_version_and_the_recipes_are_listed() -> None:
     )
 
 
-def test_the_page_for_pyro_users_is_printed_as_it_stands_into_a_pipe() -> None:
-    page = Path(__file__).parents[1] / "docs" / "your_own_pyro_model.md"
-    said, _, path = succeed("docs").rstrip("\n").rpartition("\nThe page with its picture: ")
+PAGES = sorted((Path(__file__).parents[1] / "docs").glob("*.md"))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_a_page_is_printed_as_it_stands_into_a_pipe(page: Path) -> None:
+    said, _, path = succeed("docs", page.stem).rstrip("\n").rpartition("\nThe page itself: ")
     assert said == page.read_text(encoding="utf-8")
     assert Path(path) == page
+
+
+def test_the_pages_are_listed_with_their_titles() -> None:
+    lines = succeed("docs").splitlines()
+    assert [line.split()[0] for line in lines] == [page.stem for page in PAGES]
+    assert any("Use it in your own Pyro model" in line for line in lines)
+    assert "expected one of" in refuse("docs", "nonsense")
 
 
 @pytest.mark.parametrize(
