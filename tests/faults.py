@@ -4,8 +4,8 @@
     python -m tests.faults --only kill    # those whose words have this in them, and write nothing
 
 `tests/faults.toml` says of each fault how it is injected, what comes of it, and which tests show that. The
-cases are counted as the tests run: one for each test and each of its parameters, or as many as a test says that
-it tried, by ``record_property("cases", n)``.
+cases are counted as the tests run: one for each test and each of its parameters, or as many as a test says
+that it tried, by ``record_property("cases", n)``.
 """
 
 from __future__ import annotations

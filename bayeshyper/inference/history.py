@@ -27,6 +27,8 @@ class History:
             moved (``shift``) and spread by them.
         objective: What was maximised, and is shown in ``elbo_per_datum``.
         entropy: How its entropy was estimated.
+        recovered: How many matrices were positive definite but for rounding, and needed a jitter for their
+            Cholesky roots (`cholesky_root`).
 
     Example:
         >>> history = History(steps=[100], elbo_per_datum=[-1.2])
@@ -43,6 +45,7 @@ class History:
     start: dict[str, float] = field(default_factory=lambda: {"temperature": 1.0, "rows": 0})
     objective: str = "ELBO"
     entropy: str = "linearized"
+    recovered: int = 0
 
     def then(self, other: History) -> History:
         """This record and, after it, that of the same weights trained on.
@@ -60,6 +63,7 @@ class History:
             best_step=before + other.best_step,
             stopped_early=other.stopped_early,
             seconds=self.seconds + other.seconds,
+            recovered=self.recovered + other.recovered,
         )
 
     def state_dict(self) -> dict[str, Any]:

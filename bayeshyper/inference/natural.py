@@ -29,6 +29,7 @@ from bayeshyper.models import BayesianModel, row_gradients
 from bayeshyper.threads import seeded
 
 from .checkpoints import GlobalRandomState, Stage, every_step
+from .roots import cholesky_root
 
 __all__ = ["NaturalGaussian"]
 
@@ -121,7 +122,7 @@ class NaturalGaussian:
         first = self._steps == 0
         self._order = torch.empty(0, dtype=torch.long)
         with seeded(seed):
-            for step in stage(steps, gaussian=self, random=GlobalRandomState()):
+            for step in stage(steps, gaussian=self, global_random=GlobalRandomState()):
                 if len(self._order) < min(ROWS, len(x)):
                     self._order = torch.randperm(len(x), device=x.device)
                 rows, self._order = self._order[:ROWS], self._order[ROWS:]
@@ -180,8 +181,8 @@ class NaturalGaussian:
     def _take_root(self) -> bool:
         """Take the root of Λ, if it is positive definite."""
         jitter = JITTER * self.precision.diagonal(dim1=-2, dim2=-1).amax(-1)
-        self._root, info = torch.linalg.cholesky_ex(self.precision + jitter[:, None, None] * self._identity)
-        return not bool(info.any())
+        self._root = cholesky_root(self.precision + jitter[:, None, None] * self._identity)
+        return not bool(self._root[:, 0, 0].isnan().any())
 
     def _gradient(self, at: Tensor, x: Tensor, y: Tensor) -> Tensor:
         """∇_u Σ_b log p(y_b | x_b, θ), ``(M, D)``."""

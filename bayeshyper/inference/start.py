@@ -98,6 +98,7 @@ def find_start(
         TrainingDiverged: A loss or a gradient stopped being finite.
     """
     stages = Stages() if stages is None else stages
+    stages.share(random=RandomState(generator))
     warm, rate = settings.warm_steps_for(len(x)), settings.warm_start.natural_rate
     natural = settings.natural_steps_for(len(x), model.spec.size) if hypernetwork.stored_whole else 0
     held = settings.calibration.rows_for(len(x)) if natural else 0
@@ -125,7 +126,7 @@ def find_start(
     model.num_data = len(kept)
     try:
         batches = Batches(x_kept, y_kept, settings.batch_size, generator)
-        stage = partial(stages.stage("mean weights"), batches=batches, random=RandomState(generator))
+        stage = partial(stages.stage("mean weights"), batches=batches)
         warm_start(model, hypernetwork, batches, settings, warm, step, stage)
         before += warm
         if not natural:  # nor is there a Gaussian: its D² numbers may be too many

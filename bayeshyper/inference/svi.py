@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import torch
@@ -21,6 +21,7 @@ from .guide import ImplicitGuide
 from .history import History
 from .looks import Looks
 from .objectives import Objective, Terms
+from .roots import counted
 from .schedule import kl_weight, rate_share
 from .settings import SVISettings
 from .start import Start, find_start
@@ -80,8 +81,10 @@ def fit(
     model.likelihood.check_target(y)
     kept = Checkpoint.at(checkpoint)
     told = {} if kept is None else _identity(model, guide, (x, y, heldout), (settings, log_unit), seed)
-    with Stages(kept, told) as stages:
-        return _fit(model, guide, x, y, settings, heldout, seed, log_unit, progress, stages)
+    with Stages(kept, told) as stages, counted() as recoveries:
+        stages.share(recoveries=recoveries)
+        history = _fit(model, guide, x, y, settings, heldout, seed, log_unit, progress, stages)
+    return replace(history, recovered=recoveries.count)
 
 
 def _fit(
@@ -100,6 +103,7 @@ def _fit(
     steps = settings.steps_for(len(x))
     hypernetwork = guide.hypernetwork
     generator = torch.Generator(device=x.device).manual_seed(seed)
+    stages.share(random=RandomState(generator))
     guide.generator = generator
     guide.train()
     model.target.set_statistics(x)
@@ -130,7 +134,6 @@ def _fit(
             "model": model,
             "optimizer": optimizer,
             "batches": batches,
-            "random": RandomState(generator),
             "history": history,
             "looks": looks,
         }

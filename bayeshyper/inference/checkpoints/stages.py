@@ -75,6 +75,7 @@ class Stages:
         self._started = self._written = time.monotonic()
         self._pause = 0.0 if checkpoint is None else checkpoint.seconds
         self._signals = PostponedSignals()
+        self._common: dict[str, Stateful] = {}
 
     def __enter__(self) -> Self:
         if self._checkpoint is not None:
@@ -90,6 +91,10 @@ class Stages:
     def seconds(self) -> float:
         """Wall-clock time, what was lost left out."""
         return self._before + time.monotonic() - self._started
+
+    def share(self, **parts: Stateful) -> None:
+        """Make something a part of every stage from now on."""
+        self._common |= parts
 
     def stage(self, name: str) -> Stage:
         """The steps of a loop.
@@ -114,7 +119,7 @@ class Stages:
         if self._checkpoint is None:
             yield from range(1, total + 1)
             return
-        done = 0
+        parts, done = {**self._common, **parts}, 0
         if name in self._reached:
             reached = self._reached[name]
             done = reached["step"]

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from bayeshyper.hypernets import Hypernetwork, LinearHead, WeightDraw
+from bayeshyper.inference.roots import cholesky_root
 
 from .estimator import Entropy, conditional_log_density
 from .tangent import Tangent, jacobian_of
@@ -95,7 +96,7 @@ class _HalfLogDet(torch.autograd.Function):
         product = gram.unsqueeze(1) @ jacobian
         inner = jacobian.mT @ product
         inner.diagonal(dim1=-2, dim2=-1).add_(1.0)
-        factor, _ = torch.linalg.cholesky_ex(inner)
+        factor = cholesky_root(inner)
         ctx.save_for_backward(jacobian, product, factor)
         information: Tensor = factor.diagonal(dim1=-2, dim2=-1).log().sum(-1)
         return information

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from bayeshyper.hypernets import WeightDraw
+from bayeshyper.inference.roots import cholesky_root
 
 __all__ = ["Tangent", "jacobian_of"]
 
@@ -40,7 +41,7 @@ class Tangent:
     def __init__(self, curvature: Tensor, pull: Tensor, z: Tensor) -> None:
         self._z = z.double()
         identity = torch.eye(z.shape[-1], dtype=curvature.dtype, device=curvature.device)
-        factor, _ = torch.linalg.cholesky_ex(curvature + identity)
+        factor = cholesky_root(curvature + identity)
         self._inverse = torch.linalg.solve_triangular(factor, identity, upper=False)  # L⁻¹, with P = L Lᵀ
         self._solved = (self._inverse @ (pull - self._z).unsqueeze(-1)).squeeze(-1)
         self._log_volume = factor.diagonal(dim1=-2, dim2=-1).log().sum(-1)

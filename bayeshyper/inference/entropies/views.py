@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from bayeshyper.hypernets import Hypernetwork, LinearHead, WeightDraw
+from bayeshyper.inference.roots import cholesky_root
 
 __all__ = ["NoiseView", "Place", "StatisticView", "WeightView", "score_and_information"]
 
@@ -126,7 +127,7 @@ def score_and_information(noise: Tensor, slopes: Tensor, widening: Tensor | None
 
 def _ridge(gram: Tensor, statistic: Tensor) -> Tensor:
     """(I + M)⁻¹t, ``(M, R, k)``."""
-    factor, _ = torch.linalg.cholesky_ex(gram + torch.eye(gram.shape[-1]).to(gram))
+    factor = cholesky_root(gram + torch.eye(gram.shape[-1]).to(gram))
     features: Tensor = torch.cholesky_solve(statistic.mT, factor).mT
     return features
 
@@ -134,5 +135,4 @@ def _ridge(gram: Tensor, statistic: Tensor) -> Tensor:
 def _factor(curvature: Tensor) -> Tensor:
     """L of I + W, ``(M, R, d, d)``."""
     identity = torch.eye(curvature.shape[-1], dtype=curvature.dtype, device=curvature.device)
-    factor: Tensor = torch.linalg.cholesky_ex(curvature + identity)[0]
-    return factor
+    return cholesky_root(curvature + identity)
