@@ -73,11 +73,11 @@ def build_model(
             network = kind(features, likelihood.n_outputs, **table)
     prior = dict(recipe.get("prior", {}))
     return BayesianModel(
-        Target(network, bayesian, pretrained=pretrained).float(),
+        Target(network, bayesian, pretrained=pretrained),
         PRIORS[prior.pop("family", "fan-in")](**prior),
         likelihood,
         num_data=rows,
-    )
+    ).float()
 
 
 def build_guide(
@@ -102,7 +102,7 @@ def build_guide(
         hypernetwork,
         entropy=ENTROPIES[settings.entropy](hypernetwork, **settings.entropy_options),
         local=settings.local_reparameterization,
-    )
+    ).float()
 
 
 def reason_against_start(
