@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from bayeshyper.errors import (
         ApproximationWarning,
         BayeshyperError,
+        CheckpointError,
+        CheckpointWarning,
         DataError,
         DataWarning,
         ModelFileError,
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
     )
     from bayeshyper.estimators import HyperClassifier, HyperRegressor, load
     from bayeshyper.hypernets import Hypernetwork, HypernetworkSettings
-    from bayeshyper.inference import ImplicitGuide, SVISettings, fit
+    from bayeshyper.inference import Checkpoint, ImplicitGuide, SVISettings, fit
     from bayeshyper.models import BayesianModel, Target
     from bayeshyper.prediction import PredictiveDistribution, WeightEnsemble
 
@@ -36,6 +38,9 @@ __all__ = [
     "AutoHypernetwork",
     "BayeshyperError",
     "BayesianModel",
+    "Checkpoint",
+    "CheckpointError",
+    "CheckpointWarning",
     "DataError",
     "DataWarning",
     "HyperClassifier",
@@ -61,6 +66,9 @@ _HOMES = {
     "AutoHypernetwork": "autoguide",
     "BayesianModel": "models",
     "BayeshyperError": "errors",
+    "Checkpoint": "inference",
+    "CheckpointError": "errors",
+    "CheckpointWarning": "errors",
     "DataError": "errors",
     "DataWarning": "errors",
     "HyperClassifier": "estimators",

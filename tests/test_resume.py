@@ -15,11 +15,10 @@ import pandas as pd
 import pytest
 import torch
 
-from bayeshyper import HyperRegressor, load
+from bayeshyper import Checkpoint, HyperRegressor, load
 from bayeshyper.data import load_bundled
 from bayeshyper.errors import CheckpointError
 from bayeshyper.hyper import HyperEstimator
-from bayeshyper.inference import Checkpoint
 from tests.inference.toys import same_bits, state_of
 
 RNG = np.random.default_rng(0)

@@ -68,8 +68,8 @@ def fit(
     path = output or Path(f"{data.name.split('.')[0]}.bayeshyper")
     check_file(path, data, force=force)
     changes = overrides(settings)
+    from bayeshyper import Checkpoint
     from bayeshyper.data import read_table, split_target
-    from bayeshyper.inference import Checkpoint
 
     X, y = split_target(read_table(data), target)
     chosen = choose_task(task, y, changes)
