@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import math
+import re
+from collections.abc import Mapping
+from decimal import Decimal
+from numbers import Real
 from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from pandas.api import types
+from scipy.sparse import issparse
 from sklearn.utils.validation import check_array
 
 from bayeshyper.errors import DataError
@@ -20,9 +26,9 @@ __all__ = [
     "as_labels",
     "as_numbers",
     "column_names",
+    "doubt",
     "has_names",
     "kind_of",
-    "stray_text",
 ]
 
 Kind = Literal["number", "time", "duration", "category"]
@@ -34,16 +40,26 @@ LARGEST = 1e100
 MOST_STRAY = 0.1
 
 NUMERIC = frozenset({"boolean", "integer", "floating", "mixed-integer-float", "decimal"})
+MIXED = frozenset({"mixed", "mixed-integer", "complex"})
+REAL = (Real, Decimal, np.bool_)
 ISO_DATE = r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:?\d\d)?)?"
-SECOND = pd.Timedelta(seconds=1)
-EPOCH = pd.Timestamp(0, tz="UTC")
+# Numbers as people write them, and dates that mean one thing here and another there.
+WRITTEN_NUMBER = re.compile(
+    r"[+\-−]?\s?[$€£¥]?\s?(\d{1,3}([,.'’\s]\d{3})+|\d+)([.,]\d+)?\s?[%‰$€£¥]?", re.UNICODE
+)
+WRITTEN_DATE = re.compile(r"\d{1,2}[./-]\d{1,2}[./-]\d{2,4}|\d{4}[./]\d{1,2}[./]\d{1,2}")
+# In microseconds: nanoseconds end in the year 2262.
+SECOND = pd.Timedelta(seconds=1).as_unit("us")
+EPOCH = pd.Timestamp(0, tz="UTC").as_unit("us")
 
 
 def as_features(X: Any) -> pd.DataFrame:
     """Turns what a user may pass as X into a DataFrame with at least one row and one column.
 
-    DataFrames (and what has a `to_pandas`) keep their columns as they are; all else must be a 2-D array
-    of real numbers, becomes float64 and gets its columns numbered. Missing values are allowed.
+    DataFrames, what has a `to_pandas`, and columns by name (a dictionary, a structured array) keep their
+    columns as they are. Names that are no text become text, unless they number the columns from 0. All else
+    must be a 2-D array of real numbers, becomes float64 and gets its columns numbered. Missing values are
+    allowed, and masked ones are missing.
 
     Raises:
         DataError: If X is empty, not 2-D or complex, or if column names come twice.
@@ -53,24 +69,47 @@ def as_features(X: Any) -> pd.DataFrame:
         >>> as_features([[1, 2], [3, 4]]).shape
         (2, 2)
     """
-    if not isinstance(X, pd.DataFrame) and hasattr(X, "to_pandas"):
-        X = X.to_pandas()
-    if not isinstance(X, pd.DataFrame):
-        try:
-            # infinity is left to the encoder, which can name the column
-            return pd.DataFrame(check_array(X, dtype=np.float64, ensure_all_finite=False, input_name="X"))
-        except ValueError as error:
-            raise DataError(f"X should be a DataFrame, or a 2-D array of real numbers: {error}") from error
+    frame = X if isinstance(X, pd.DataFrame) else _as_frame(X)
     for axis, thing in enumerate(("sample", "feature")):
-        if X.shape[axis] == 0:
+        if frame.shape[axis] == 0:
             # scikit-learn's own sentence, which its estimator checks look for
             raise DataError(
-                f"Found array with 0 {thing}(s) (shape={X.shape}) while a minimum of 1 is required."
+                f"Found array with 0 {thing}(s) (shape={frame.shape}) while a minimum of 1 is required."
             )
-    if not X.columns.is_unique:
-        twice = X.columns[X.columns.duplicated()][0]
+    if not has_names(frame) and frame.columns.tolist() != list(range(frame.shape[1])):
+        # by position alone, columns in another order would be taken for one another
+        frame = frame.set_axis([str(name) for name in frame.columns], axis="columns")
+    if not frame.columns.is_unique:
+        twice = frame.columns[frame.columns.duplicated()][0]
         raise DataError(f"X has more than one column {twice!r}: give each column a name of its own.")
-    return X
+    return frame
+
+
+def _as_frame(X: Any) -> pd.DataFrame:
+    """What is no DataFrame, as one."""
+    if hasattr(X, "to_pandas"):
+        X = X.to_pandas()
+        return X if isinstance(X, pd.DataFrame) else _as_frame(X.to_numpy())
+    dtype = getattr(X, "dtype", None)
+    if (isinstance(X, Mapping) and not issparse(X)) or getattr(dtype, "names", None):
+        try:
+            return pd.DataFrame(X)
+        except ValueError as error:  # columns of different lengths
+            raise DataError(f"X should have as many values in each column: {error}.") from error
+    if getattr(dtype, "kind", "") in {"m", "M"} and np.ndim(X) == 2:
+        return pd.DataFrame(X)  # as numbers, a missing date would be a very early one
+    try:
+        if isinstance(X, np.ma.MaskedArray):
+            X = X.astype(np.float64).filled(np.nan)
+        # infinity is left to the encoder, which can name the column
+        return pd.DataFrame(check_array(X, dtype=np.float64, ensure_all_finite=False, input_name="X"))
+    except TypeError as error:
+        raise TypeError(f"X should be a DataFrame, or a 2-D array of real numbers: {error}") from error
+    except (ValueError, RuntimeError) as error:
+        reason = str(error)
+        if reason.startswith("Complex"):
+            reason = reason.partition("\n")[0]  # the rest is all of X
+        raise DataError(f"X should be a DataFrame, or a 2-D array of real numbers: {reason}") from error
 
 
 def column_names(frame: pd.DataFrame) -> list[str]:
@@ -100,6 +139,11 @@ def kind_of(column: pd.Series) -> Kind:
     if types.is_numeric_dtype(column.dtype) or types.is_bool_dtype(column.dtype):
         return "number"
     inferred = types.infer_dtype(column, skipna=True)
+    if inferred in MIXED:
+        present = column.dropna()
+        if any(isinstance(value, complex) for value in present):
+            raise DataError(f"Complex data not supported: column {column.name!r} holds complex numbers.")
+        return "number" if all(isinstance(value, REAL) for value in present) else "category"
     if inferred in NUMERIC:
         return "number"
     if types.is_datetime64_any_dtype(column.dtype) or inferred in {"datetime64", "datetime", "date"}:
@@ -111,18 +155,27 @@ def kind_of(column: pd.Series) -> Kind:
     return "category"
 
 
-def stray_text(column: pd.Series) -> str | None:
-    """The first text that keeps a column from being numbers, where nine in ten of its values are numbers.
+def doubt(column: pd.Series) -> str | None:
+    """Why a column that is read as text may be meant as something else; None where nothing speaks for it.
+
+    Either nine in ten of its values are numbers, or all are written as people write numbers or dates.
 
     Example:
-        >>> stray_text(pd.Series(["1", "2"] * 10 + ["n.a."]))
-        'n.a.'
+        >>> doubt(pd.Series(["1", "2"] * 10 + ["n.a."]))
+        "because of 'n.a.', though nearly all of it is numbers"
+        >>> doubt(pd.Series(["1,250", "980"]))
+        "though '1,250' looks like a number: write it as in 1250.5, if it is meant as one"
     """
     if types.infer_dtype(column, skipna=True) not in {"string", "mixed-integer", "mixed"}:
         return None
-    present = column.dropna()
-    text = pd.to_numeric(present, errors="coerce").isna()
-    return str(present[text].iloc[0]) if 0 < text.mean() <= MOST_STRAY else None
+    written = np.array([str(value).strip() for value in column.dropna()], dtype=object)
+    text = written[np.isnan(pd.to_numeric(written, errors="coerce"))]
+    if 0 < len(text) <= MOST_STRAY * len(written):
+        return f"because of {text[0]!r}, though nearly all of it is numbers"
+    for pattern, what, how in ((WRITTEN_NUMBER, "number", "1250.5"), (WRITTEN_DATE, "date", "2024-01-31")):
+        if len(text) and all(pattern.fullmatch(value) for value in text):
+            return f"though {text[0]!r} looks like a {what}: write it as in {how}, if it is meant as one"
+    return None
 
 
 def as_numbers(column: pd.Series, kind: Kind, name: str) -> NDArray[np.float64]:
@@ -140,7 +193,8 @@ def as_numbers(column: pd.Series, kind: Kind, name: str) -> NDArray[np.float64]:
     if isinstance(column.dtype, pd.CategoricalDtype):
         column = column.astype(object)
     if kind == "number" and types.is_numeric_dtype(column.dtype):
-        return np.asarray(column.to_numpy(dtype=np.float64, na_value=np.nan))
+        with np.errstate(over="ignore"):  # of long doubles: infinity is refused by name
+            return np.asarray(column.to_numpy(dtype=np.float64, na_value=np.nan))
     if column.isna().all():
         return np.full(len(column), np.nan)
     if kind == "time":
@@ -174,11 +228,13 @@ def as_labels(column: pd.Series, name: str) -> NDArray[np.object_]:
         >>> as_labels(pd.Series(["red", None, 2.0], dtype=object), "colour").tolist()
         ['red', '(missing)', '2']
     """
+    if types.infer_dtype(column, skipna=True) in MIXED:
+        column = column.map(_told_apart, na_action="ignore")
     try:
         codes, uniques = pd.factorize(column)
-    except TypeError as error:
+    except (TypeError, NotImplementedError) as error:  # pandas' and Arrow's
         raise DataError(
-            f"Column {name!r} should hold single values, but has an {error}: split it."
+            f"Column {name!r} should hold single values, but they cannot be told apart ({error}): split it."
         ) from error
     labels = np.array([*(_label(value) for value in uniques), MISSING], dtype=object)
     return np.asarray(labels[codes])  # missing values have code -1: the last label
@@ -190,10 +246,23 @@ def _label(value: Any) -> str:
     return str(value)
 
 
+def _told_apart(value: Any) -> Any:
+    """True is no 1 beside other values: which of them came first would decide the label of both."""
+    return str(value) if isinstance(value, (bool, np.bool_)) else value
+
+
 def _as_plain_numbers(column: pd.Series) -> pd.Series:
     if types.is_datetime64_any_dtype(column.dtype) or types.is_timedelta64_dtype(column.dtype):
         return pd.Series(np.nan, index=column.index)  # to_numeric would count nanoseconds
-    return pd.to_numeric(column.astype(object), errors="coerce")
+    return pd.to_numeric(column.astype(object).map(_as_float, na_action="ignore"), errors="coerce")
+
+
+def _as_float(value: Any) -> Any:
+    """A number of any type as a float; what is none as it is."""
+    try:
+        return float(value) if isinstance(value, REAL) else value
+    except OverflowError:  # an integer or a fraction of more than 308 digits
+        return math.inf if value > 0 else -math.inf
 
 
 def _as_times(column: pd.Series) -> pd.Series:

@@ -23,9 +23,9 @@ from bayeshyper.data.columns import (
     as_labels,
     as_numbers,
     column_names,
+    doubt,
     has_names,
     kind_of,
-    stray_text,
 )
 from bayeshyper.data.names import listed, mismatch
 from bayeshyper.errors import DataError, DataWarning
@@ -235,8 +235,8 @@ def _usable_kind(name: str, column: pd.Series) -> Kind:
     if column.isna().all():
         raise DataError(f"Column {name!r} is all missing: it tells nothing, so leave it out.")
     kind = kind_of(column)
-    if kind == "category" and (stray := stray_text(column)):
-        _warn(f"Column {name!r} is read as text because of {stray!r}, though nearly all of it is numbers.")
+    if kind == "category" and (why := doubt(column)):
+        _warn(f"Column {name!r} is read as text {why}.")
     return kind
 
 

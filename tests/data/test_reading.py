@@ -81,7 +81,7 @@ def test_one_row_and_one_column_are_a_table(tmp_path: Path) -> None:
         ("a,b\n", "t.csv", "a header but no rows"),
         ("a,b,a\n1,2,3\n", "t.csv", r"more than one column named 'a'.*header line"),
         (b"\xef\xbb\xbfa,b,a\n1,2,3\n", "t.csv", "more than one column named 'a'"),
-        ("a,b\n1,2\n3,4,5\n", "t.csv", "3 fields in line 3, but 2 are expected"),
+        ("a,b\n1,2\n3,4,5\n", "t.csv", "3 fields in line 3, but its header names 2"),
         ("a,b\n0,1,2\n1,3,4\n", "t.csv", "3 fields in its first row, but its header names 2"),
         ('a,b\n1,"open\n2,3\n', "t.csv", "never closed"),
         ('a,b\n1,"' + "x" * 200_000, "t.csv", "never closed"),
@@ -126,6 +126,6 @@ def test_a_header_of_numbers_warns_that_it_may_be_data(tmp_path: Path) -> None:
     assert caught[0].filename == __file__
 
 
-@pytest.mark.parametrize("header", ["0,1,2", "1,2,3", "0,1,y", ",0,1"])
+@pytest.mark.parametrize("header", ["0,1,2", "1,2,3", "0,1,y"])
 def test_numbered_columns_do_not_warn(tmp_path: Path, header: str) -> None:
     assert read_table(write(tmp_path, f"{header}\n5,6,7\n")).shape == (1, 3)
