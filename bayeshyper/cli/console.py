@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.text import Text
 
+from bayeshyper.plain import plain
+
 if TYPE_CHECKING:
     from rich.table import Table
 
@@ -17,7 +19,7 @@ STYLES = {"Error": "bold red", "Warning": "bold yellow", "Interrupted": "bold ye
 
 def say(sentence: str) -> None:
     """Print a result as plain text; a long line is left to the terminal to wrap."""
-    Console().print(Text(sentence), soft_wrap=True)
+    Console().print(Text(plain(sentence)), soft_wrap=True)
 
 
 def show(table: Table) -> None:
@@ -37,4 +39,4 @@ def read(markdown: str) -> None:
 
 def complain(kind: str, sentence: str) -> None:
     """Print one sentence to standard error, headed by what it is."""
-    Console(stderr=True).print(Text(f"{kind}: ", STYLES[kind]) + Text(sentence), soft_wrap=True)
+    Console(stderr=True).print(Text(f"{kind}: ", STYLES[kind]) + Text(plain(sentence)), soft_wrap=True)

@@ -144,6 +144,9 @@ def standings(entries: Sequence[Entry]) -> Table:
     """The scores, a row per entry."""
     from rich import box
     from rich.table import Table
+    from rich.text import Text
+
+    from bayeshyper.plain import plain
 
     shown = SHOWN[entries[0].evaluation.task]
     table = Table("Model", box=box.SIMPLE_HEAD, pad_edge=False)
@@ -153,7 +156,7 @@ def standings(entries: Sequence[Entry]) -> Table:
         score = entry.evaluation["log_score"]
         interval = f" ({_number(score.lower)} … {_number(score.upper)})" if score.lower is not None else ""
         table.add_row(
-            entry.label,
+            Text(plain(entry.label)),  # a recipe of one's own may be called [red]
             _number(score.value) + interval,
             *(_number(entry.evaluation[name].value, entry.evaluation[name].unit) for name in shown),
             f"{entry.fitted.history_.seconds:.1f} s",

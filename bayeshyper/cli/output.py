@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import csv
 import io
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -20,8 +22,10 @@ __all__ = ["check_file", "check_folder", "check_table", "filled_folder", "write_
 
 SEPARATORS = {".csv": ",", ".tsv": "\t", ".csv.gz": ",", ".tsv.gz": "\t"}
 PARQUET = (".parquet", ".pq")
-# Excel and others run a cell that opens with one of these.
-FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+# Excel and others run a cell that opens with one of these, also in full width and behind what is not seen.
+FORMULA = re.compile(r"[\s\x00-\x1f\u200b-\u200f\u2060\ufeff]*[=+\-@＝＋－＠]|[\t\r\n]")
+# Where the system's list separator is another than the file's, a cell without quotation marks is split there.
+SPLITS = re.compile("[,;|\t]")
 
 
 def check_file(path: Path, *inputs: Path, force: bool) -> None:
@@ -64,7 +68,7 @@ def check_folder(path: Path, *, force: bool) -> None:
 def write_table(frame: pd.DataFrame, path: Path) -> None:
     """Write a table in the format of its ending, atomically.
 
-    In text, a cell that a spreadsheet would run as a formula gets an apostrophe in front.
+    In text, a cell or a column's name that a spreadsheet would run as a formula gets an apostrophe in front.
     """
     from bayeshyper.files import write_atomically
 
@@ -75,7 +79,11 @@ def write_table(frame: pd.DataFrame, path: Path) -> None:
     else:
         separator = next(separator for ending, separator in SEPARATORS.items() if name.endswith(ending))
         _escaped(frame).to_csv(
-            buffer, sep=separator, index=False, compression="gzip" if name.endswith(".gz") else None
+            buffer,
+            sep=separator,
+            index=False,
+            quoting=csv.QUOTE_NONNUMERIC if _may_split(frame) else csv.QUOTE_MINIMAL,
+            compression="gzip" if name.endswith(".gz") else None,
         )
     write_atomically(path, buffer.getvalue())
 
@@ -108,9 +116,14 @@ def _escaped(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def _escape(cell: object) -> object:
-    if not isinstance(cell, str) or not cell.startswith(FORMULA_STARTS) or _is_number(cell):
+    if not isinstance(cell, str) or not FORMULA.match(cell) or _is_number(cell):
         return cell
     return f"'{cell}"
+
+
+def _may_split(frame: pd.DataFrame) -> bool:
+    text = frame.select_dtypes(exclude=["number", "bool"]).to_numpy().ravel()
+    return any(isinstance(cell, str) and SPLITS.search(cell) for cell in (*frame.columns, *text))
 
 
 def _is_number(text: str) -> bool:

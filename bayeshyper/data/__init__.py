@@ -1,8 +1,8 @@
 """Tables in: files and data sets, checked, and encoded as numbers."""
 
-from bayeshyper.data.columns import as_features
 from bayeshyper.data.datasets import BUNDLED, Split, UCIDataset, load_bundled, load_openml, load_uci
 from bayeshyper.data.encoding import TableEncoder
+from bayeshyper.data.features import as_features
 from bayeshyper.data.reading import read_table
 from bayeshyper.data.tables import align_columns, check_rows, split_target
 from bayeshyper.data.targets import TargetScaler, Task, category_order, check_target, infer_task

@@ -19,14 +19,12 @@ from bayeshyper.data.columns import (
     LARGEST,
     MISSING,
     Kind,
-    as_features,
     as_labels,
     as_numbers,
-    column_names,
     doubt,
-    has_names,
     kind_of,
 )
+from bayeshyper.data.features import as_features, column_names, has_names
 from bayeshyper.data.names import listed, mismatch
 from bayeshyper.errors import DataError, DataWarning
 
@@ -202,6 +200,9 @@ class TableEncoder:
         names = column_names(frame)
         if self._named and has_names(frame) and names != self._names:
             raise DataError(mismatch(expected=self._names, got=names))
+        numbered = [str(position) for position in range(len(self._names))]
+        if not self._named and names != numbered and sorted(names) == sorted(numbered):
+            raise DataError(mismatch(expected=numbered, got=names))  # [1, 0] in the place of [0, 1]
         if len(names) != len(self._names):
             raise DataError(
                 f"X has {len(names)} features, but TableEncoder is expecting {len(self._names)} features as "

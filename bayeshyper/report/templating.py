@@ -9,6 +9,7 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 
+from bayeshyper.plain import plain
 from bayeshyper.report.drawing import palette
 
 FOLDER = Path(__file__).with_name("templates")
@@ -30,12 +31,17 @@ def render(template: str, **values: Any) -> str:
     return _environment().get_template(template).render(palette=palette, **values)
 
 
+def _visible(value: Any) -> Any:
+    return plain(value) if type(value) is str else value  # not what is markup already
+
+
 @cache
 def _environment() -> Environment:
     environment = Environment(
         loader=FileSystemLoader(FOLDER),
         autoescape=select_autoescape(["html", "svg"]),
         undefined=StrictUndefined,
+        finalize=_visible,
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
