@@ -160,6 +160,8 @@ def _fit(
             annealed = step >= settings.kl.anneal * steps
             if heldout is not None:
                 score = heldout_score(model, guide, *heldout) - log_unit
+                if not math.isfinite(score):  # no later score would beat it
+                    raise TrainingDiverged("log likelihood", step)
                 history.heldout_score.append(score)
             looks.propose(step, score if annealed else None)
             if progress is not None:
