@@ -80,13 +80,15 @@ def _discrete_quantile(part: Distribution, level: float, start: Array, low: Arra
     width = high - low
     for step in itertools.count(1):
         value = np.clip(np.ceil(value), low + 1.0, high)
-        mass = np.exp(part.log_prob(torch.from_numpy(value)).numpy()).mean(0)
+        with np.errstate(over="ignore"):  # beyond 1e15 the log probability is rounded to more than 0
+            mass = np.exp(part.log_prob(torch.from_numpy(value)).numpy()).mean(0)
         excess = mixed_cdf(part, value) - level
         enough = excess >= 0
         low, high = np.where(enough, low, value), np.where(enough, value, high)
         # P(Y ≤ y − 1) is known, too, where it differs from P(Y ≤ y) by more than their last digits.
         low = np.where(enough & (excess < mass) & (mass > 1e-12), value - 1.0, low)
-        if (high - low <= 1.0).all():
+        # Beyond 2^53 not every whole number is a float64.
+        if (high - low <= np.maximum(1.0, np.spacing(high))).all():
             break
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             value = value - excess / mass

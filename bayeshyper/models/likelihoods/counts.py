@@ -14,6 +14,8 @@ from torch import Tensor
 from torch.distributions import Distribution
 from torch.nn.functional import logsigmoid
 
+from bayeshyper.errors import DataError
+
 from .gaussian import MIN_SCALE
 from .protocol import COUNTS, Latent, Likelihood, TargetFacts
 
@@ -21,6 +23,8 @@ __all__ = ["NegativeBinomial", "Poisson"]
 
 # Of the network's output: e^30 times the typical count is beyond any data, and float32 still holds it.
 LARGEST_OUTPUT = 30.0
+# Of a target: up to here float64 knows a count's log probability to a hundredth of a nat.
+LARGEST_COUNT = 1e12
 
 
 class _Counts(Likelihood):
@@ -39,6 +43,17 @@ class _Counts(Likelihood):
         """``mean`` is the training targets', unless a recipe sets it."""
         # Targets of no positive mean are not counts: `check_target` names the first that is none.
         return cls(**{"mean": target.mean if target.mean > 0 else 1.0, **options})
+
+    def check_target(self, y: Tensor) -> None:
+        """Refuse what is no count, and counts so large that their log probabilities are lost in rounding."""
+        super().check_target(y)
+        if bool((y > LARGEST_COUNT).any()):
+            row = int((y > LARGEST_COUNT).nonzero()[0, 0])
+            raise DataError(
+                f"Got the target {y[row].item():.10g} in row {row + 1} (counting from 1), expected counts up "
+                f"to {LARGEST_COUNT:g} for the likelihood {type(self).__name__}; count in larger units, or "
+                "choose the likelihood gaussian."
+            )
 
     def log_rate(self, outputs: Tensor) -> Tensor:
         """log E[y | x] = log mean + f(x), ``(…, N)``."""
