@@ -77,7 +77,10 @@ def _remedy(header: Record, record: Record) -> str:
     if any("\n" in field for field in record):
         return "look for a quotation mark that is never closed"
     if len(record) > len(header):
-        return "remove the extra delimiter, or put quotation marks around the field that holds it"
+        return (
+            "remove the extra delimiter, put quotation marks around the field that holds it, or give every "
+            "column a name"
+        )
     return "add what is missing; a missing value is an empty field between delimiters"
 
 

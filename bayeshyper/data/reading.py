@@ -105,11 +105,6 @@ def _read_text(path: Path) -> pd.DataFrame:
 
 def _check_header(path: Path, header: Sequence[str], records: Sequence[Sequence[str]]) -> None:
     _check_duplicates(path, [name for name in header if name])
-    if records and len(records[0]) > len(header):
-        raise DataError(
-            f"{path} has {len(records[0])} fields in its first row, but its header names {len(header)}: "
-            "give every column a name, or remove the extra delimiter."
-        )
     # Columns that are merely numbered (0, 1, 2 … or 1, 2, 3 …) are in order; other numbers look like data.
     numbers = [name for place, name in enumerate(header) if _is_number(name) and abs(float(name) - place) > 1]
     if numbers and records:
