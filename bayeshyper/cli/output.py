@@ -23,9 +23,9 @@ __all__ = ["check_file", "check_folder", "check_table", "filled_folder", "write_
 SEPARATORS = {".csv": ",", ".tsv": "\t", ".csv.gz": ",", ".tsv.gz": "\t"}
 PARQUET = (".parquet", ".pq")
 # Excel and others run a cell that opens with one of these, also in full width and behind what is not seen.
-FORMULA = re.compile(r"[\s\x00-\x1f\u200b-\u200f\u2060\ufeff]*[=+\-@＝＋－＠]|[\t\r\n]")
-# Where the system's list separator is another than the file's, a cell without quotation marks is split there.
-SPLITS = re.compile("[,;|\t]")
+FORMULA = r"(?=[\s\x00-\x1f\u200b-\u200f\u2060\ufeff\"]*[=+\-@＝＋－＠])"
+# Where the system's list separator is another than the file's, a cell ends at these, quoted or not.
+ENDS = {",": r";|\t\r\n", "\t": r",;|\r\n"}
 
 
 def check_file(path: Path, *inputs: Path, force: bool) -> None:
@@ -68,7 +68,7 @@ def check_folder(path: Path, *, force: bool) -> None:
 def write_table(frame: pd.DataFrame, path: Path) -> None:
     """Write a table in the format of its ending, atomically.
 
-    In text, a cell or a column's name that a spreadsheet would run as a formula gets an apostrophe in front.
+    In text, what a spreadsheet would run as a formula gets an apostrophe in front, in cells and in names.
     """
     from bayeshyper.files import write_atomically
 
@@ -78,11 +78,13 @@ def write_table(frame: pd.DataFrame, path: Path) -> None:
         frame.to_parquet(buffer, index=False)
     else:
         separator = next(separator for ending, separator in SEPARATORS.items() if name.endswith(ending))
-        _escaped(frame).to_csv(
+        safe = _escaped(frame, separator)
+        safe.to_csv(
             buffer,
             sep=separator,
             index=False,
-            quoting=csv.QUOTE_NONNUMERIC if _may_split(frame) else csv.QUOTE_MINIMAL,
+            # Without quotation marks, a carriage return would end the row.
+            quoting=csv.QUOTE_NONNUMERIC if _has_returns(safe) else csv.QUOTE_MINIMAL,
             compression="gzip" if name.endswith(".gz") else None,
         )
     write_atomically(path, buffer.getvalue())
@@ -111,19 +113,18 @@ def filled_folder(path: Path) -> Iterator[Path]:
                 shutil.move(file, destination)
 
 
-def _escaped(frame: pd.DataFrame) -> pd.DataFrame:
-    return frame.rename(columns=_escape).map(_escape)
+def _escaped(frame: pd.DataFrame, separator: str) -> pd.DataFrame:
+    starts = re.compile(rf"(?:^|(?<=[{ENDS[separator]}])){FORMULA}")
+
+    def escape(cell: object) -> object:
+        return starts.sub("'", cell) if isinstance(cell, str) and not _is_number(cell) else cell
+
+    return frame.rename(columns=escape).map(escape)
 
 
-def _escape(cell: object) -> object:
-    if not isinstance(cell, str) or not FORMULA.match(cell) or _is_number(cell):
-        return cell
-    return f"'{cell}"
-
-
-def _may_split(frame: pd.DataFrame) -> bool:
-    text = frame.select_dtypes(exclude=["number", "bool"]).to_numpy().ravel()
-    return any(isinstance(cell, str) and SPLITS.search(cell) for cell in (*frame.columns, *text))
+def _has_returns(frame: pd.DataFrame) -> bool:
+    texts = frame.select_dtypes(exclude=["number", "bool"]).to_numpy().ravel()
+    return any(isinstance(text, str) and "\r" in text for text in (*frame.columns, *texts))
 
 
 def _is_number(text: str) -> bool:
