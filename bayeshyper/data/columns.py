@@ -23,6 +23,7 @@ __all__ = [
     "as_numbers",
     "doubt",
     "kind_of",
+    "plain_numbers",
 ]
 
 Kind = Literal["number", "time", "duration", "category"]
@@ -117,18 +118,14 @@ def as_numbers(column: pd.Series, kind: Kind, name: str) -> NDArray[np.float64]:
     """
     if isinstance(column.dtype, pd.CategoricalDtype):
         column = column.astype(object)
-    if kind == "number" and types.is_numeric_dtype(column.dtype):
-        with np.errstate(over="ignore"):  # of long doubles: infinity is refused by name
-            return np.asarray(column.to_numpy(dtype=np.float64, na_value=np.nan))
     if column.isna().all():
         return np.full(len(column), np.nan)
     if kind == "time":
-        numbers = (_as_times(column) - EPOCH) / SECOND
+        values = np.asarray((_as_times(column) - EPOCH) / SECOND, dtype=np.float64)
     elif kind == "duration":
-        numbers = _as_durations(column) / SECOND
+        values = np.asarray(_as_durations(column) / SECOND, dtype=np.float64)
     else:
-        numbers = _as_plain_numbers(column)
-    values = np.asarray(numbers, dtype=np.float64)
+        values = plain_numbers(column)
     wrong = np.isnan(values) & ~column.isna().to_numpy()
     if wrong.any():
         expected = {"number": "numbers", "time": "dates", "duration": "durations"}[kind]
@@ -138,6 +135,22 @@ def as_numbers(column: pd.Series, kind: Kind, name: str) -> NDArray[np.float64]:
             "it, or leave it empty to mean missing."
         )
     return values
+
+
+def plain_numbers(column: pd.Series) -> NDArray[np.float64]:
+    """Reads numbers of any type, and texts that are numbers, as float64; all else as NaN.
+
+    Example:
+        >>> plain_numbers(pd.Series([1, "2.5", True, "x"], dtype=object))
+        array([1. , 2.5, 1. , nan])
+    """
+    if types.is_datetime64_any_dtype(column.dtype) or types.is_timedelta64_dtype(column.dtype):
+        return np.full(len(column), np.nan)  # to_numeric would count nanoseconds
+    if types.is_numeric_dtype(column.dtype):
+        with np.errstate(over="ignore"):  # of long doubles; infinity is refused by name
+            return np.asarray(column.to_numpy(dtype=np.float64, na_value=np.nan))
+    floats = column.astype(object).map(_as_float, na_action="ignore")
+    return np.asarray(pd.to_numeric(floats, errors="coerce"), dtype=np.float64)
 
 
 def as_labels(column: pd.Series, name: str) -> NDArray[np.object_]:
@@ -174,12 +187,6 @@ def _label(value: Any) -> str:
 def _told_apart(value: Any) -> Any:
     """True is no 1 beside other values: which of them came first would decide the label of both."""
     return str(value) if isinstance(value, (bool, np.bool_)) else value
-
-
-def _as_plain_numbers(column: pd.Series) -> pd.Series:
-    if types.is_datetime64_any_dtype(column.dtype) or types.is_timedelta64_dtype(column.dtype):
-        return pd.Series(np.nan, index=column.index)  # to_numeric would count nanoseconds
-    return pd.to_numeric(column.astype(object).map(_as_float, na_action="ignore"), errors="coerce")
 
 
 def _as_float(value: Any) -> Any:

@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils.validation import column_or_1d
 
-from bayeshyper.data.columns import LARGEST
+from bayeshyper.data.columns import LARGEST, plain_numbers
 from bayeshyper.data.names import listed
 from bayeshyper.errors import DataError, DataWarning
 
@@ -119,16 +119,19 @@ def _has_columns(y: Any) -> bool:
 def _one_column(y: Any, what: str) -> NDArray[Any]:
     if y is None:
         raise DataError("y should be a 1d array of targets, but it is None: give one target per row of X.")
+    if isinstance(y, np.ma.MaskedArray):
+        y = np.where(np.ma.getmaskarray(y), np.nan, y.data.astype(object)) if y.mask.any() else y.data
     try:
         values = column_or_1d(y, warn=True)
-    except ValueError as error:
+    except (ValueError, RuntimeError) as error:  # RuntimeError: PyTorch's
         raise DataError(f"{what} should be a 1d array with one value per row: {error}") from error
     return np.asarray(values)
 
 
 def _check_numbers(values: NDArray[Any], what: str) -> NDArray[np.float64]:
-    # through pandas, for object arrays of numbers
-    numbers = np.asarray(pd.to_numeric(pd.Series(values), errors="coerce"), dtype=np.float64)
+    if values.dtype == object and any(isinstance(value, complex) for value in values):
+        raise DataError(f"Complex data not supported: {what} holds complex numbers, not real ones.")
+    numbers = plain_numbers(pd.Series(values))
     text = np.isnan(numbers)
     if text.any():
         raise DataError(
@@ -154,9 +157,11 @@ def _check_labels(values: NDArray[Any], what: str) -> NDArray[Any]:
             )
     try:
         classes, counts = np.unique(values, return_counts=True)
+        set(classes.tolist())  # lists can be sorted, but are no labels
     except TypeError as error:
         raise DataError(
-            f"Unknown label type: {what} mixes types that cannot be sorted ({error}): use text for all."
+            f"Unknown label type: {what} holds what cannot be sorted and told apart ({error}): use text for "
+            "all."
         ) from error
     if len(classes) == 1:
         only = classes.tolist()[0]

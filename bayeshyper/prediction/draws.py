@@ -12,12 +12,16 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.distributions import Distribution
 
+from bayeshyper.errors import DataError
 from bayeshyper.models import BayesianModel
 from bayeshyper.threads import seeded
 
 __all__ = ["DrawsByRows"]
 
 Array = NDArray[np.float64]
+
+# Of a network: in the units of any target that is allowed, up to 1e100, squares of it are finite.
+LARGEST_OUTPUT = 1e50
 
 # Numbers held at once, 64 MB of float64: rows × draws × outputs, or × the widest layer.
 CHUNK_NUMBERS = 2**23
@@ -92,4 +96,12 @@ class DrawsByRows:
         x = self.x[rows]
         widest = max((piece.shape[0] for piece in self.model.spec if piece.shape), default=1)
         draws = max(1, CHUNK_NUMBERS // max(len(x) * widest, 1))
-        return torch.cat([self.model.outputs(part, x) for part in self.weights.split(draws)], dim=0)
+        outputs = torch.cat([self.model.outputs(part, x) for part in self.weights.split(draws)], dim=0)
+        beyond = ~(outputs.abs() <= LARGEST_OUTPUT)  # NaN, too
+        if bool(beyond.any()):
+            row = int(beyond.movedim(1, 0).flatten(1).any(1).nonzero()[0])
+            raise DataError(
+                f"Row {rows.start + row + 1} (counting from 1) is so unlike the training rows that the "
+                f"network's output is beyond {LARGEST_OUTPUT:g}, and its spread no number: correct it, or leave it out."
+            )
+        return outputs

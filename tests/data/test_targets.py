@@ -2,11 +2,14 @@ from __future__ import annotations
 
 import datetime
 import warnings
+from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
@@ -37,7 +40,21 @@ def test_the_task_is_read_off_the_values(y: Any, task: str) -> None:
     assert infer_task(y) == task
 
 
-@pytest.mark.parametrize("y", [[1, 2, 5], [1.0, 2, 5], pd.array([1, 2, 5], dtype="Int64"), ["1", "2", "5"]])
+@pytest.mark.parametrize(
+    "y",
+    [
+        [1, 2, 5],
+        [1.0, 2, 5],
+        ["1", "2", "5"],
+        pd.array([1, 2, 5], dtype="Int64"),
+        pd.Series([1, 2, 5], dtype="double[pyarrow]"),
+        pd.Series([Decimal(1), Fraction(2), np.int8(5)], dtype=object),
+        pd.Series(pd.arrays.SparseArray([1.0, 2.0, 5.0])),
+        pd.Categorical([1, 2, 5]),
+        np.ma.MaskedArray([1, 2, 5]),
+        torch.tensor([1, 2, 5]),
+    ],
+)
 def test_a_regression_target_becomes_float64(y: Any) -> None:
     checked = check_target(y, "regression")
     assert checked.dtype == np.float64
@@ -86,8 +103,15 @@ def test_a_target_that_no_task_can_use_is_refused(y: Any, sentence: str, task: A
         (pd.DataFrame({"a": [1, 2], "b": [5, 5]}), "regression", r"target 'b' is constant \(always 5\)"),
         (["a", "a"], "classification", "only one class"),
         ([1.0, 2.5, 1.0], "classification", r"Unknown label type.*continuous.*2\.5 in row 2"),
-        (pd.Series([1, "a", 1, "a"], dtype=object), "classification", "mixes types"),
+        (pd.Series([1, "a", 1, "a"], dtype=object), "classification", "cannot be sorted"),
         (["a", "b", "c"], "classification", "a class of its own"),
+        (pd.Series([[1], [2]] * 2), "classification", "told apart.*unhashable"),
+        (np.ma.MaskedArray([1.0, 9e9, 3.0], [False, True, False]), "regression", "1 missing .*row 2 "),
+        (np.ma.MaskedArray(["a", "b", "a"], [False, True, False]), "classification", "1 missing .*row 2 "),
+        (pd.Series([1j, 2.0], dtype=object), "regression", "Complex data not supported"),
+        (pd.Series([1, -(10**400)], dtype=object), "regression", "infinity.*row 2 "),
+        (np.array(["1", "1e4000"], dtype=np.longdouble), "regression", "infinity.*row 2 "),
+        (torch.ones(3, requires_grad=True), "regression", "detach"),
     ],
 )
 def test_a_target_that_its_task_cannot_use_is_refused(y: Any, task: Any, sentence: str) -> None:
