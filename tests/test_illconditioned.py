@@ -16,10 +16,11 @@ from bayeshyper.errors import DataError, DataWarning, TrainingDiverged
 from bayeshyper.inference import svi
 
 SHORT = {
-    "members": 2,
-    "optimizer.steps": 10,
-    "warm_start.steps": 30,
-    "warm_start.natural_steps": 10,
+    "members": 1,
+    "target.hidden": [20],
+    "optimizer.steps": 5,
+    "warm_start.steps": 20,
+    "warm_start.natural_steps": 5,
 }
 N = 48
 RNG = np.random.default_rng(0)
@@ -83,7 +84,7 @@ def check_classification(model: HyperClassifier, rows: np.ndarray, targets: np.n
     assert np.isfinite(model.log_prob(rows, targets)).all()
     np.testing.assert_allclose(probs.sum(axis=1), 1.0)
     assert (probs >= 0).all()
-    assert set(model.predict(rows)) <= set(targets)
+    assert set(model.predict(rows)) <= set(model.classes_)
 
 
 @pytest.mark.parametrize("which", FEATURES)
@@ -133,13 +134,12 @@ def test_a_row_far_from_all_others_is_predicted_or_refused(magnitude: float, fin
             predict(far)
 
 
-@pytest.mark.parametrize("rows", [1000, 3000])
-def test_a_thousand_classes_are_fitted(rows: int) -> None:
-    """Most of them with a row or three."""
-    features, classes = RNG.normal(size=(rows, 2)), np.arange(rows) % 999
-    model = fitted(HyperClassifier, features, classes, members=1)
-    check_classification(model, features[:100], classes)
-    assert model.predict_proba(features[:2]).shape == (2, 999)
+def test_a_thousand_classes_are_fitted() -> None:
+    """All but a few of them with one row."""
+    features, classes = RNG.normal(size=(1010, 2)), np.arange(1010) % 1000
+    model = fitted(HyperClassifier, features, classes, **{"target.hidden": [4]})
+    check_classification(model, features[:100], classes[:100])
+    assert model.predict_proba(features[:2]).shape == (2, 1000)
 
 
 def test_a_class_of_one_row_is_fitted_and_said() -> None:
@@ -179,7 +179,7 @@ def test_a_held_out_score_that_is_no_number_stops_the_fit(monkeypatch: pytest.Mo
     """No later score is larger than NaN: the start would be kept, and nothing said."""
     monkeypatch.setattr(svi, "heldout_score", lambda *_: math.nan)
     with pytest.raises(TrainingDiverged, match="log likelihood"):
-        fitted(HyperRegressor, X, Y, **{"stopping.holdout_from": 10, "stopping.evaluate_every": 2})
+        fitted(HyperRegressor, X, Y, **{"stopping.holdout": 0.2, "stopping.holdout_from": 10})
 
 
 @pytest.mark.long

@@ -102,6 +102,6 @@ class DrawsByRows:
             row = int(beyond.movedim(1, 0).flatten(1).any(1).nonzero()[0])
             raise DataError(
                 f"Row {rows.start + row + 1} (counting from 1) is so unlike the training rows that the "
-                f"network's output is beyond {LARGEST_OUTPUT:g}, and its spread no number: correct it, or leave it out."
+                f"network gives it numbers beyond {LARGEST_OUTPUT:g}: correct it, or leave it out."
             )
         return outputs

@@ -101,7 +101,10 @@ class PredictiveDistribution:
 
     @cached_property
     def _moments(self) -> tuple[Array, Array, Array]:
-        """Mean, variance within draws, variance between draws, each ``(N,)`` (law of total variance)."""
+        """Mean, and the standard deviations within and between draws, each ``(N,)`` (law of total variance).
+
+        In the target's units only after the root: the square of a small unit would be 0.
+        """
         self._require("regression", "mean, std, aleatoric and epistemic")
 
         def moments(part: Distribution) -> Array:
@@ -109,7 +112,7 @@ class PredictiveDistribution:
             return np.stack([mean.mean(0), within.mean(0), mean.var(0)], axis=1)
 
         mean, within, between = np.moveaxis(self._rows.apply(moments), 1, 0)
-        return self._loc + self._scale * mean, self._scale**2 * within, self._scale**2 * between
+        return self._loc + self._scale * mean, self._scale * np.sqrt(within), self._scale * np.sqrt(between)
 
     @property
     def mean(self) -> Array:
@@ -119,17 +122,18 @@ class PredictiveDistribution:
     @property
     def std(self) -> Array:
         """Predictive standard deviation, ``(N,)``: √(aleatoric² + epistemic²)."""
-        return np.sqrt(self._moments[1] + self._moments[2])
+        std: Array = np.hypot(self._moments[1], self._moments[2])
+        return std
 
     @property
     def aleatoric(self) -> Array:
         """Standard deviation from noise in the data, ``(N,)``: what more data would leave."""
-        return np.sqrt(self._moments[1])
+        return self._moments[1]
 
     @property
     def epistemic(self) -> Array:
         """Standard deviation from not knowing the weights, ``(N,)``: what more data would shrink."""
-        return np.sqrt(self._moments[2])
+        return self._moments[2]
 
     def cdf(self, y: ArrayLike) -> Array:
         """P(target ≤ y) under the mixture, ``(N,)``: at the observed target this is the PIT."""
