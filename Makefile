@@ -6,13 +6,13 @@
 PYTHONS := $(or $(PYTHON),python3.11 python3.12 python3.13 python3)
 VENV := .venv
 BIN := $(VENV)/bin
-PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c constraints.txt
+TOOLS := $(VENV)/tools
 # Two workers with one thread each: more threads than cores make small matrices slower, not faster.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-long lint types bench clean
+.PHONY: help demo test test-long lint types lock audit bench clean
 
 help:  ## what there is to make
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -20,35 +20,42 @@ help:  ## what there is to make
 demo: $(VENV)/.installed  ## fit two bundled data sets and write demo-report/
 	$(BIN)/bayeshyper demo --output demo-report --force
 
-test: $(VENV)/.installed-dev  ## run the tests, but for those that take minutes
+test: $(VENV)/.installed  ## run the tests, but for those that take minutes
 	$(PYTEST) -m "not long and not bench"
 
-test-long: $(VENV)/.installed-dev  ## run the tests that take minutes
+test-long: $(VENV)/.installed  ## run the tests that take minutes
 	$(PYTEST) -m long || test $$? -eq 5  # 5: there are none
 
-lint: $(VENV)/.installed-dev  ## check style
+lint: $(VENV)/.installed  ## check style
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-types: $(VENV)/.installed-dev  ## check types
+types: $(VENV)/.installed  ## check types
 	$(BIN)/mypy
 
-bench: $(VENV)/.installed-dev  ## time a training step against the same arithmetic in plain torch
+lock: $(TOOLS)/.installed  ## write locks/ from pyproject.toml and constraints.txt
+	$(TOOLS)/bin/python locks/make.py
+
+audit: $(TOOLS)/.installed  ## look for known vulnerabilities in what is locked, and for stale locks
+	$(TOOLS)/bin/python locks/audit.py
+	$(TOOLS)/bin/python locks/make.py --check
+
+bench: $(VENV)/.installed  ## time a training step against the same arithmetic in plain torch
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m bench -rP || test $$? -eq 5
 
 clean:  ## remove .venv and everything that can be made again
 	rm -rf $(VENV) build dist demo-report .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-$(VENV)/.installed-dev: $(VENV)/.installed
-	@echo "Installing the tools for development"
-	@$(PIP) -e '.[dev]'
+$(VENV)/.installed: $(VENV)/.made pyproject.toml constraints.txt $(wildcard locks/*)
+	@echo "Installing bayeshyper into $(VENV); with torch, this takes minutes the first time"
+	@$(BIN)/python locks/install.py $(if $(TORCH_INDEX),--torch-index $(TORCH_INDEX))
 	@touch $@
 
-$(VENV)/.installed: $(VENV)/.made pyproject.toml constraints.txt
-	@echo "Installing bayeshyper into $(VENV); with torch, this takes minutes the first time"
-	@$(if $(TORCH_INDEX),$(PIP) --no-deps --index-url $(TORCH_INDEX) torch)
-	@$(PIP) -e .
+$(TOOLS)/.installed: $(VENV)/.made locks/tools.txt
+	@$(BIN)/python -m venv --clear $(TOOLS)
+	@$(TOOLS)/bin/python -m pip --disable-pip-version-check install --quiet --require-hashes --no-deps \
+		--only-binary :all: -r locks/tools.txt
 	@touch $@
 
 # The first Python that runs, is new enough and can make a venv; where there is none, what stood in the way.
