@@ -21,6 +21,7 @@ from bayeshyper.ownnetwork import check_takes_rows, refuse_target_keys
 from bayeshyper.progress import ProgressBar
 from bayeshyper.recipes import apply_overrides, read_recipe
 from bayeshyper.tasks import TableClassifier, TableRegressor
+from bayeshyper.wholefit import whole
 
 __all__ = ["BaselineClassifier", "BaselineRegressor"]
 
@@ -51,6 +52,7 @@ class BaselineEstimator(TableEstimator):
         self.random_state = random_state
         self.verbose = verbose
 
+    @whole
     def fit(self, X: Any, y: Any) -> Self:
         """Fit to a table; arguments and errors as for `HyperRegressor.fit`."""
         baseline, recipe = self._baseline(), read_recipe("models", self.model)

@@ -25,6 +25,7 @@ from bayeshyper.ownnetwork import check_takes_rows, refuse_target_keys
 from bayeshyper.prediction import WeightEnsemble
 from bayeshyper.progress import ProgressBar
 from bayeshyper.recipes import apply_overrides, read_recipe
+from bayeshyper.wholefit import whole
 
 __all__ = ["HyperEstimator"]
 
@@ -57,6 +58,7 @@ class HyperEstimator(TableEstimator):
 
     # -- fitting ----------------------------------------------------------------------------------------
 
+    @whole
     def fit(self, X: Any, y: Any, *, checkpoint: Checkpoint | str | os.PathLike[str] | None = None) -> Self:
         """Fit the posterior to a table.
 

@@ -14,6 +14,8 @@ from pyro import poutine
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
+from bayeshyper.threads import pyro_stack
+
 from .likelihoods import Likelihood
 from .priors import Prior
 from .spec import WeightSpec
@@ -86,7 +88,8 @@ class BayesianModel(nn.Module):
     def particles(self, particles: int | None) -> None:
         self._particles = particles
         # Made once: a plate costs about as much to make as the prior does to score.
-        self._plate = None if particles is None else pyro.plate("particles", particles, dim=-2)
+        with pyro_stack:  # a plate announces itself to whatever handlers there are
+            self._plate = None if particles is None else pyro.plate("particles", particles, dim=-2)
 
     def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         """Declare the sites for a batch ``x (B, …)`` and, where observed, ``y (B,)``."""

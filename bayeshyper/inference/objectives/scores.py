@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,11 +11,9 @@ from torch import Tensor
 
 from bayeshyper.inference.guide import ImplicitGuide
 from bayeshyper.models import BayesianModel
+from bayeshyper.threads import pyro_stack
 
 __all__ = ["DrawScores", "Scores", "by_member", "run"]
-
-# Pyro keeps one global stack of effect handlers; two threads inside it at once would see each other's.
-_pyro_stack = threading.RLock()
 
 
 class Scores(Messenger):
@@ -64,7 +61,7 @@ def run(
     pointwise: bool = False,
 ) -> tuple[Scores, Scores]:
     """Scores of the guide and of the model, for a fresh draw of the guide."""
-    with _pyro_stack:
+    with pyro_stack:
         with kind({}) as guide_scores:
             drawn = guide.draw(pointwise=pointwise)
         with kind(drawn) as model_scores:
