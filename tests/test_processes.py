@@ -106,6 +106,15 @@ def test_pyros_svi_in_threads_takes_turns_under_our_lock_beside_a_fit() -> None:
     assert len(pyro.get_param_store()) == 0
 
 
+@pytest.mark.long
+def test_the_same_number_of_threads_of_torchs_gives_the_same_bits() -> None:
+    """With another number, the recipe bayes does too; the start of svi has sums that torch splits by it."""
+    alone = fit_bits(fits.regressor())
+    torch.set_num_threads(2)
+    assert fit_bits(fits.regressor()) == alone
+    assert fit_bits(fits.members(0)) == fit_bits(fits.members(0))
+
+
 # -- processes ----------------------------------------------------------------------------------------------
 
 FORKED = """
