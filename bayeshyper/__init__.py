@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         DataWarning,
         ModelFileError,
         RecipeError,
+        TooLarge,
         TrainingDiverged,
     )
     from bayeshyper.estimators import HyperClassifier, HyperRegressor, load
@@ -53,6 +54,7 @@ __all__ = [
     "RecipeError",
     "SVISettings",
     "Target",
+    "TooLarge",
     "TrainingDiverged",
     "WeightEnsemble",
     "__version__",
@@ -81,6 +83,7 @@ _HOMES = {
     "RecipeError": "errors",
     "SVISettings": "inference",
     "Target": "models",
+    "TooLarge": "errors",
     "TrainingDiverged": "errors",
     "WeightEnsemble": "prediction",
     "fit": "inference",

@@ -91,11 +91,11 @@ def build_guide(
     """The guide around mean weights, ``(M, D)``; None for fresh initial ones, a set per member."""
     table = dict(recipe.get("hypernetwork", {}))
     options = {key: table.pop(key) for key in head_options(table.get("head", "dense")) if key in table}
-    means = initial_means(model, settings.members, seed) if means is None else means
     with seeded(seed):  # what the constructor draws is drawn again below; nobody else's random state moves
-        hypernetwork = HypernetworkSettings(**table, options=options).build(
-            means, model.prior.scale, model.spec
-        )
+        chosen = HypernetworkSettings(**table, options=options)
+        chosen.check_size(model.spec, settings.members)  # before the members' weights are made
+        means = initial_means(model, settings.members, seed) if means is None else means
+        hypernetwork = chosen.build(means, model.prior.scale, model.spec)
     hypernetwork.reset_parameters(torch.Generator().manual_seed(seed))
     return ImplicitGuide(
         model,

@@ -17,6 +17,7 @@ from bayeshyper.base import Recipe, TableEstimator
 from bayeshyper.errors import RecipeError
 from bayeshyper.inference import SVISettings
 from bayeshyper.inference.baselines import BASELINES, Baseline, Problem, check_model, with_unit_noise
+from bayeshyper.memory import check_draws
 from bayeshyper.ownnetwork import check_takes_rows, refuse_target_keys
 from bayeshyper.progress import ProgressBar
 from bayeshyper.recipes import apply_overrides, read_recipe
@@ -74,6 +75,8 @@ class BaselineEstimator(TableEstimator):
             )
         except ValueError as error:  # a value of the right type that makes no sense, such as steps = -1
             raise RecipeError(f"In the recipe or settings: {error}") from error
+        most = max(self.n_draws, settings.members)
+        check_draws(most, self._model.spec.size, instead="lower n_draws or n_members")
         check_model(self._model)
         if self.network is not None:
             check_takes_rows(self._model.target, x)

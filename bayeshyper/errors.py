@@ -11,6 +11,7 @@ __all__ = [
     "DataWarning",
     "ModelFileError",
     "RecipeError",
+    "TooLarge",
     "TrainingDiverged",
 ]
 
@@ -33,6 +34,10 @@ class ModelFileError(BayeshyperError, ValueError):
 
 class CheckpointError(BayeshyperError, ValueError):
     """A checkpoint of another fit, which would be lost."""
+
+
+class TooLarge(BayeshyperError, ValueError):
+    """What was asked for needs more memory than is free; it says how much."""
 
 
 class TrainingDiverged(BayeshyperError, RuntimeError):

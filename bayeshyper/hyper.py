@@ -21,6 +21,7 @@ from bayeshyper.diagnostics import Audit, audit, collapse, convergence
 from bayeshyper.errors import ModelFileError, RecipeError
 from bayeshyper.inference import Checkpoint, fit, take_holdout
 from bayeshyper.judged import judged_rows
+from bayeshyper.memory import check_draws
 from bayeshyper.ownnetwork import check_takes_rows, refuse_target_keys
 from bayeshyper.prediction import WeightEnsemble
 from bayeshyper.progress import ProgressBar
@@ -75,6 +76,7 @@ class HyperEstimator(TableEstimator):
             DataError: Data that cannot be learned from, or a target that the likelihood does not allow; the
                 sentence says what to do.
             RecipeError: A recipe or setting with an unknown key or a wrong value.
+            TooLarge: The draws that predictions would use need more memory than is free.
             TrainingDiverged: The loss stopped being finite.
         """
         recipe, inference = self._recipes()
@@ -140,6 +142,7 @@ class HyperEstimator(TableEstimator):
             self._guide = build_guide(self._model, recipe, self.settings_, seed=seed, means=means)
         except ValueError as error:  # a value of the right type that makes no sense, such as steps = -1
             raise RecipeError(f"In the recipe or settings: {error}") from error
+        check_draws(self.n_draws, self._model.spec.size, instead="lower n_draws")
 
     def _train(
         self,
@@ -184,8 +187,15 @@ class HyperEstimator(TableEstimator):
     # -- what the posterior says ------------------------------------------------------------------------
 
     def sample_weights(self, n: int = 100, *, seed: int = 0) -> WeightEnsemble:
-        """Draw n weight vectors from the posterior, fresh ones: ``(n, D)`` with names, modules, ``save``."""
+        """Draw n weight vectors from the posterior, fresh ones: ``(n, D)`` with names, modules, ``save``.
+
+        Raises:
+            TooLarge: They need more memory than is free.
+        """
         check_is_fitted(self)
+        check_draws(
+            n, self._model.spec.size, instead="draw fewer, several times, each time with another seed"
+        )
         generator = torch.Generator().manual_seed(seed)
         weights = self._guide.hypernetwork.sample(n, generator=generator)
         return WeightEnsemble(weights, self._model.spec, self._model.target)

@@ -12,6 +12,7 @@ import psutil
 import torch
 from torch import Tensor
 
+from bayeshyper.memory import readable
 from bayeshyper.models import WeightSpec
 
 from .heads import HEADS, Head
@@ -262,9 +263,5 @@ class HypernetworkSize:
     def __repr__(self) -> str:
         return (
             f"{self.head} head for D={self.weights:,}, members={self.members}: {self.parameters:,} "
-            f"parameters ({_readable(self.bytes)}; about {_readable(self.training_bytes)} in training)"
+            f"parameters ({readable(self.bytes)}; about {readable(self.training_bytes)} in training)"
         )
-
-
-def _readable(count: int) -> str:
-    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"
