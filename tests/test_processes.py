@@ -324,6 +324,7 @@ def test_a_refit_beside_a_prediction_predicts_as_before_until_it_is_done() -> No
             output: torch.Tensor = self.linear(x)
             return output
 
-    fitted(model.set_params(network=Looking()))
+    X, y = table()
+    model.set_params(network=Looking()).fit(10 * X, y)  # whose encoder is another
     assert seen == [None, expected]
     assert bits(model) != expected
