@@ -16,9 +16,10 @@ from sklearn.utils import check_consistent_length
 from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor
 
-from bayeshyper.data import TableEncoder, Task, as_features, category_order, check_rows, check_target
+from bayeshyper.data import Extent, TableEncoder, Task, as_features, category_order, check_rows, check_target
 from bayeshyper.diagnostics import Evaluation, evaluate, to_arviz
 from bayeshyper.diagnostics._words import plural
+from bayeshyper.errors import ExtrapolationWarning, warn
 from bayeshyper.inference import History
 from bayeshyper.judged import group_columns, judged_rows, rows_in_words
 from bayeshyper.models import BayesianModel, TargetFacts
@@ -52,6 +53,7 @@ class TableEstimator(BaseEstimator):
     n_rows_: int
     n_heldout_: int
     n_encoded_: int
+    _extent: Extent | None = None
 
     # What the two kinds of target differ in.
 
@@ -109,7 +111,9 @@ class TableEstimator(BaseEstimator):
         name = getattr(y, "name", None)
         self.target_name_ = name if isinstance(name, str) else None
         self.encoder_ = TableEncoder()
-        return self.encoder_.fit_transform(table), self._learn_target(targets, category_order(y))
+        inputs = self.encoder_.fit_transform(table)
+        self._extent = Extent.of(inputs)
+        return inputs, self._learn_target(targets, category_order(y))
 
     def _keep_draws(self, draws: Tensor) -> None:
         """Keep the weights that all predictions use, ``(S, D)``, and the model in their float64."""
@@ -121,9 +125,13 @@ class TableEstimator(BaseEstimator):
     def predictive(self, X: Any) -> PredictiveDistribution:
         """The whole predictive distribution of each row: mean, std, quantiles, probabilities, samples.
 
-        It uses weights drawn once at the end of the fit, in float64: a row always gets the same answer.
+        It uses weights drawn once at the end of the fit, in float64: a row always gets the same answer. Warns
+        with `ExtrapolationWarning` of rows that lie far from all that were fitted.
         """
-        return self._predictive(self._inputs(X), self._draws)
+        inputs = self._inputs(X)
+        if self._extent and (far := self._extent.sentence(inputs.numpy(), self.encoder_.feature_names_out)):
+            warn(ExtrapolationWarning, far)
+        return self._predictive(inputs, self._draws)
 
     def _predictive(self, inputs: Tensor, weights: Tensor) -> PredictiveDistribution:
         return PredictiveDistribution(self._model64, weights, inputs, **self._units())
@@ -165,7 +173,9 @@ class TableEstimator(BaseEstimator):
         table, seen = judged_rows(as_features(X), y, max_rows)
         predictive, strange = self.predictive(table), None
         if unfamiliar is not None:
-            strange = self.predictive(judged_rows(as_features(unfamiliar), None, max_rows)[0])
+            strange = self._predictive(
+                self._inputs(judged_rows(as_features(unfamiliar), None, max_rows)[0]), self._draws
+            )
         if column is not None:
             predictive, seen = predictive.column(column), np.asarray(seen)[:, column]
             strange = None if strange is None else strange.column(column)

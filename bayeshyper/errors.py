@@ -1,18 +1,40 @@
-"""What can go wrong, by name: one base class, so that a caller can catch all of it at once."""
+"""What can go wrong, by name: one base class of errors and one of warnings, to catch or filter all at once.
+
+    BayeshyperWarning
+    ├── DataWarning                 less can be learned, or said, than it seems
+    │   ├── ClassImbalanceWarning
+    │   ├── ExtrapolationWarning
+    │   └── FewRowsWarning
+    └── ApproximationWarning        a result further from the truth than it may be
+        ├── CollapseWarning
+        └── NotConvergedWarning
+
+Each says what was measured and what to do; the page ``docs/warnings.md`` says how it was measured.
+"""
 
 from __future__ import annotations
+
+import sys
+import warnings
 
 __all__ = [
     "ApproximationWarning",
     "BayeshyperError",
+    "BayeshyperWarning",
     "CheckpointError",
     "CheckpointWarning",
+    "ClassImbalanceWarning",
+    "CollapseWarning",
     "DataError",
     "DataWarning",
+    "ExtrapolationWarning",
+    "FewRowsWarning",
     "ModelFileError",
+    "NotConvergedWarning",
     "RecipeError",
     "TooLarge",
     "TrainingDiverged",
+    "warn",
 ]
 
 
@@ -62,13 +84,52 @@ class TrainingDiverged(BayeshyperError, RuntimeError):
         return type(self), (self.term, self.step)
 
 
-class DataWarning(UserWarning):
+class BayeshyperWarning(UserWarning):
+    """The base of every warning that bayeshyper gives; filter it to hear none of them, or to stop at any."""
+
+
+class DataWarning(BayeshyperWarning):
     """Data that can be used, but from which less can be learned than it seems."""
 
 
-class ApproximationWarning(UserWarning):
+class ClassImbalanceWarning(DataWarning):
+    """A class with next to no rows, or one class that is nearly all of them."""
+
+
+class ExtrapolationWarning(DataWarning):
+    """Rows to predict that lie far from all rows that were fitted."""
+
+
+class FewRowsWarning(DataWarning):
+    """Too few rows to calibrate by, or to judge calibration."""
+
+
+class ApproximationWarning(BayeshyperWarning):
     """A result that rests on an approximation further from the truth than it may be."""
 
 
-class CheckpointWarning(UserWarning):
+class CheckpointWarning(BayeshyperWarning):
     """A state of a fit that could not be written, or not be read again."""
+
+
+class CollapseWarning(ApproximationWarning):
+    """A posterior without width, or as wide as its prior."""
+
+
+class NotConvergedWarning(ApproximationWarning):
+    """A fit that was still clearly improving when its steps ran out."""
+
+
+def warn(category: type[BayeshyperWarning], sentence: str) -> None:
+    """Warn, at the line that called into bayeshyper, however deep the warning arises.
+
+    So Python's own rule, the same sentence once for a line, speaks of the user's lines.
+    """
+    level, frame = 1, sys._getframe()
+    while frame.f_back is not None and _is_ours(frame.f_globals):
+        level, frame = level + 1, frame.f_back
+    warnings.warn(sentence, category, stacklevel=level)
+
+
+def _is_ours(names: dict[str, object]) -> bool:
+    return str(names.get("__name__")).partition(".")[0] == __name__.partition(".")[0]

@@ -223,7 +223,8 @@ class HyperEstimator(TableEstimator):
 
     def _posterior_checks(self, X: Any) -> dict[str, Any]:
         audited = self.audit() if self._audit or self._training else None
-        functions = self.predictive(judged_rows(as_features(X), None, COMPARED_ROWS)[0]).functions()
+        rows = self._inputs(judged_rows(as_features(X), None, COMPARED_ROWS)[0])
+        functions = self._predictive(rows, self._draws).functions()
         by_member = functions.reshape(self._chains, -1, *functions.shape[1:])
         return {
             "audit": audited,

@@ -11,7 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
 from bayeshyper.budget import Budget
-from bayeshyper.data import TableEncoder
+from bayeshyper.data import Extent, TableEncoder
 from bayeshyper.data.names import listed
 from bayeshyper.diagnostics import Audit
 from bayeshyper.errors import ModelFileError
@@ -25,7 +25,7 @@ from bayeshyper.version import __version__
 __all__ = ["StoredEstimator"]
 
 # How a model file names its tensors.
-PARTS, ALONE = ("guide.", "model.", "encoder."), ("draws", "probe.rows", "probe.outputs")
+PARTS, ALONE = ("guide.", "model.", "encoder.", "extent."), ("draws", "probe.rows", "probe.outputs")
 # What is raised where a record's values are of the right types, and make no sense.
 DOES_NOT_FIT = (
     ArithmeticError,
@@ -65,6 +65,9 @@ class StoredEstimator(HyperEstimator):
             tensors |= probe(self._model64, self._draws, self.n_encoded_)
         encoder, arrays = self.encoder_.to_state()
         tensors |= {f"encoder.{name}": torch.tensor(array) for name, array in arrays.items()}
+        if self._extent is not None:
+            reach = self._extent.to_arrays()
+            tensors |= {f"extent.{name}": torch.tensor(array) for name, array in reach.items()}
         record = ModelRecord(
             estimator=type(self).__name__,
             bayeshyper=__version__,
@@ -138,6 +141,9 @@ class StoredEstimator(HyperEstimator):
         self.n_features_in_ = self.encoder_.n_features_in_
         if self.encoder_.feature_names_in_ is not None:
             self.feature_names_in_ = self.encoder_.feature_names_in_
+        reach = {name: tensor.numpy() for name, tensor in _under("extent.", tensors).items()}
+        # Earlier files have none.
+        self._extent = Extent.from_arrays(reach) if reach else None
         self.target_name_ = record.target_name
         self._restore_target(record.target)
         self._rebuild(record, tensors)

@@ -2,6 +2,7 @@
 
 from bayeshyper.data.datasets import BUNDLED, Split, UCIDataset, load_bundled, load_openml, load_uci
 from bayeshyper.data.encoding import TableEncoder
+from bayeshyper.data.extent import Extent
 from bayeshyper.data.features import as_features
 from bayeshyper.data.reading import read_table
 from bayeshyper.data.tables import align_columns, check_rows, split_target
@@ -9,6 +10,7 @@ from bayeshyper.data.targets import TargetScaler, Task, category_order, check_ta
 
 __all__ = [
     "BUNDLED",
+    "Extent",
     "Split",
     "TableEncoder",
     "TargetScaler",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -11,9 +10,9 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils.validation import column_or_1d
 
+from bayeshyper.data.balance import imbalance
 from bayeshyper.data.columns import LARGEST, plain_numbers
-from bayeshyper.data.names import listed
-from bayeshyper.errors import DataError, DataWarning
+from bayeshyper.errors import ClassImbalanceWarning, DataError, warn
 
 __all__ = ["TargetScaler", "Task", "category_order", "check_target", "infer_task"]
 
@@ -173,14 +172,8 @@ def _check_labels(values: NDArray[Any], what: str) -> NDArray[Any]:
             f"{what} has a class of its own for each of its {len(values)} rows: choose a target whose "
             "classes come back, or clean it into numbers for regression."
         )
-    single = classes[counts == 1]
-    if len(single):
-        warnings.warn(
-            f"{what} has classes with one member: {listed(map(repr, single.tolist()), most=3)}. Little can "
-            "be learned about them: add rows, or merge classes.",
-            DataWarning,
-            stacklevel=3,
-        )
+    if found := imbalance(what, classes.tolist(), counts):
+        warn(ClassImbalanceWarning, found)
     return values
 
 

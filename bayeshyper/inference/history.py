@@ -29,6 +29,9 @@ class History:
         entropy: How its entropy was estimated.
         recovered: How many matrices were positive definite but for rounding, and needed a jitter for their
             Cholesky roots (`cholesky_root`).
+        log_likelihood: Mean log likelihood of a training row in nats, averaged over each tenth of the steps;
+            of fewer than ten steps, of each (targets in standardised units).
+        start_steps: How many steps came before them, in search of a start.
 
     Example:
         >>> history = History(steps=[100], elbo_per_datum=[-1.2])
@@ -46,6 +49,8 @@ class History:
     objective: str = "ELBO"
     entropy: str = "linearized"
     recovered: int = 0
+    log_likelihood: list[float] = field(default_factory=list)
+    start_steps: int = 0
 
     def then(self, other: History) -> History:
         """This record and, after it, that of the same weights trained on.
@@ -64,6 +69,7 @@ class History:
             stopped_early=other.stopped_early,
             seconds=self.seconds + other.seconds,
             recovered=self.recovered + other.recovered,
+            log_likelihood=other.log_likelihood,
         )
 
     def state_dict(self) -> dict[str, Any]:

@@ -24,6 +24,7 @@ class Looks:
 
     Attributes:
         values: What was maximised, at each step since the last look.
+        fits: The mean log likelihood of a row, at each step since `mean_fit` was asked for.
         since_best: How many looks ago the best score was.
         best_score: That score; None before there is any.
 
@@ -40,6 +41,7 @@ class Looks:
     def __init__(self, *modules: nn.Module) -> None:
         self.modules = modules
         self.values: list[float] = []
+        self.fits: list[float] = []
         self.best_score: float | None = None
         self.since_best = 0
         self._proposed: tuple[int, list[State]] | None = None
@@ -57,9 +59,11 @@ class Looks:
 
     def mean_value(self) -> float:
         """The mean of `values`, which are forgotten."""
-        mean = math.fsum(self.values) / len(self.values)
-        self.values.clear()
-        return mean
+        return _taken_mean(self.values)
+
+    def mean_fit(self) -> float:
+        """The mean of `fits`, which are forgotten."""
+        return _taken_mean(self.fits)
 
     def propose(self, step: int, score: float | None) -> None:
         """Propose the present state, unless an earlier one scored better; without scores the latest is it."""
@@ -84,11 +88,18 @@ class Looks:
 
     def state_dict(self) -> dict[str, Any]:
         """What it keeps."""
-        scores = {"best": self.best_score, "since": self.since_best, "values": list(self.values)}
-        return {"kept": self._kept, "proposed": self._proposed, **scores}
+        states = {"kept": self._kept, "proposed": self._proposed}
+        scores = {"best": self.best_score, "since": self.since_best}
+        return {**states, **scores, "values": list(self.values), "fits": list(self.fits)}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Keep what another one did."""
         self._kept, self._proposed = state["kept"], state["proposed"]
         self.best_score, self.since_best = state["best"], state["since"]
-        self.values = state["values"]
+        self.values, self.fits = state["values"], state["fits"]
+
+
+def _taken_mean(values: list[float]) -> float:
+    mean = math.fsum(values) / len(values)
+    values.clear()
+    return mean

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bayeshyper.errors import TrainingDiverged
+from bayeshyper.errors import NotConvergedWarning, TrainingDiverged, warn
 from bayeshyper.models import BayesianModel
 from bayeshyper.version import __version__
 
@@ -20,6 +20,7 @@ from .checkpoints import Checkpoint, RandomState, Stages, Stateful, digest
 from .clipping import clip_gradients
 from .guide import ImplicitGuide
 from .history import History
+from .improvement import unfinished
 from .looks import Looks
 from .objectives import Objective, Terms
 from .roots import counted
@@ -58,7 +59,8 @@ def fit(
     First the mean weights alone are trained (`find_start`), then the posterior is grown around them. The loss
     is Pyro's own (`elbo_terms`), or that of another of `OBJECTIVES`; what the loop adds is the schedule. With
     held-out rows the best state by their score is kept, counted only once the KL weight has reached its final
-    value. Where the recipe has the noise measured, it is set at the end.
+    value. Where the recipe has the noise measured, it is set at the end. Warns with `NotConvergedWarning` if
+    the fit was still clearly improving (`unfinished`).
 
     Args:
         model: With ``num_data`` equal to the rows of ``x``; its particles and KL weight are set here.
@@ -126,7 +128,7 @@ def _fit(
     try:
         found = stages.once("start", find)
         start, before = Start.from_state(found["start"]), found["steps"]
-        history.start = start.to_dict()
+        history.start, history.start_steps = start.to_dict(), before
         batches = Batches(x, y, settings.batch_size, generator)
         looks.keep()
         optimizer = torch.optim.Adam(_parameter_groups(model, guide, settings), betas=BETAS, fused=True)
@@ -153,6 +155,9 @@ def _fit(
             clip_gradients(guide.parameters(), settings.optimizer.clip, step)
             optimizer.step()
             looks.values.append(terms.value() / model.num_data)
+            looks.fits.append(terms.log_likelihood.detach().mean().item() / model.num_data)
+            if 10 * step // steps > 10 * (step - 1) // steps:
+                history.log_likelihood.append(looks.mean_fit())
             if step % settings.stopping.evaluate_every and step != steps:
                 continue
             history.steps.append(step)
@@ -185,6 +190,8 @@ def _fit(
         model.eval()
         model.particles = None
         model.kl_weight = 1.0
+    if doubt := unfinished(history):
+        warn(NotConvergedWarning, doubt)
     return history
 
 

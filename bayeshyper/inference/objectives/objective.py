@@ -19,6 +19,11 @@ class Terms(Protocol):
     """An objective's value for one batch, taken apart into terms."""
 
     @property
+    def log_likelihood(self) -> Tensor:
+        """log p(y | θ) or what takes its place, the batch scaled to N rows: a scalar, or of each draw."""
+        ...
+
+    @property
     def loss(self) -> Tensor:
         """What is minimised: minus the objective at the model's KL weight β, in nats for the training set."""
         ...

@@ -1,0 +1,162 @@
+r"""How far the fitted rows reach, and which new rows lie far beyond.
+
+Two distances of a row z from N rows, both of encoded numbers. Outside: how far z lies beyond the range of
+some column, in units of that range. And apart, for what no column tells alone:
+
+    d(z)² = (1, z)ᵀ (Σ_i (1, z_i)(1, z_i)ᵀ + N ε² I)⁻¹ (1, z)
+
+z's leverage on a ridge regression (Mahalanobis' distance, in essence), where directions in which the rows
+vary by less than ε standard deviations count as if they varied by that.
+
+The rows themselves say what is far, since each one's distance from all others has a closed form: it is d_i²
+= h_i/(1 − h_i) with h_i = d(z_i)². A new row is far that is more than twice as far from the rows as any of
+them is from the others. One that is drawn as they were is farther than all of them with probability 1/(N +
+1), and twice as far more seldom still: of 40 random halves and 40 random tenths of each of ten real tables,
+as many as 4 % held such a row of breast_cancer and digits, and none of the eight others ‹CHECK›.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["Extent"]
+
+Array = NDArray[np.float64]
+
+TWICE = 2.0
+LEAST = 0.25
+"""Rows without an outlier of their own allow half a range beyond it: twice this."""
+RIDGE = 0.1
+"""ε, in standard deviations of a column."""
+MOST = 100
+"""Of more columns of numbers only the ranges are kept: the matrix grows with their square."""
+
+
+@dataclass(frozen=True, eq=False)
+class Extent:
+    """How far N encoded rows reach.
+
+    Args:
+        low: The least of each column, ``(F,)``.
+        high: The greatest.
+        outside: How far the outermost of the rows lies beyond the others' range, in units of that.
+        numbers: The columns that are no 0/1 indicators, ``(K,)``; none where they are more than 100.
+        inverse: The matrix of d², ``(K + 1, K + 1)``.
+        apart: The largest distance d of a row from the others.
+
+    Example:
+        >>> rows = np.random.default_rng(0).normal(size=(200, 2))
+        >>> Extent.of(rows).sentence(np.array([[0.5, 40.0]]), ["size", "age"]).partition(":")[0]
+        '1 of 1 rows lies far from all that were fitted, first row 1 (counting from 1)'
+        >>> Extent.of(rows).sentence(rows, ["size", "age"]) is None
+        True
+    """
+
+    low: Array
+    high: Array
+    outside: float
+    numbers: NDArray[np.intp]
+    inverse: Array
+    apart: float
+
+    @classmethod
+    def of(cls, rows: Array) -> Extent:
+        """Measures rows ``(N, F)``, two at least."""
+        ordered = np.partition(rows, (0, 1, -2, -1), axis=0)
+        low, second, second_last, high = (ordered[place] for place in (0, 1, -2, -1))
+        above = (high - second_last) / _width(low, second_last)
+        below = (second - low) / _width(second, high)
+        numbers = np.flatnonzero(~np.isin(rows, (0.0, 1.0)).all(axis=0))
+        numbers = numbers[: 0 if len(numbers) > MOST else None]
+        design = _with_one(rows[:, numbers])
+        gram = design.T @ design + len(rows) * RIDGE**2 * np.eye(design.shape[1])
+        inverse = np.linalg.inv(gram).astype(np.float64)
+        leverage = _squares(design, inverse)
+        return cls(
+            low=low,
+            high=high,
+            outside=float(np.concatenate([above, below]).max()),
+            numbers=numbers,
+            inverse=inverse,
+            apart=float(np.sqrt((leverage / (1.0 - leverage)).max())),
+        )
+
+    def sentence(self, rows: Array, names: Sequence[str]) -> str | None:
+        """Says how many rows are far, and which column tells most; None where no row is.
+
+        Args:
+            rows: Encoded as those fitted were, ``(N, F)``.
+            names: Of their columns.
+        """
+        beyond = np.maximum(self.low - rows, rows - self.high) / _width(self.low, self.high)
+        outside = beyond.max(axis=1) / max(self.outside, LEAST)
+        design = _with_one(rows[:, self.numbers])
+        apart = np.sqrt(_squares(design, self.inverse)) / self.apart
+        far = (outside > TWICE) | (apart > TWICE)
+        if not far.any():
+            return None
+        if outside.max() > TWICE:
+            row, column = divmod(int(beyond.argmax()), beyond.shape[1])
+            most = (
+                f"in row {row + 1:,} {names[column]!r} lies {beyond[row, column]:.1f} times the fitted rows' "
+                "whole range beyond it"
+            )
+        else:
+            row = int(apart.argmax())
+            most = (
+                f"row {row + 1:,} combines its columns as no fitted row did, {apart[row]:.1f} times as far "
+                f"from them as any was from the others; {names[self._odd(design[row])]!r} is the oddest "
+                "beside the rest"
+            )
+        count, first = int(far.sum()), int(far.argmax()) + 1
+        return (
+            f"{count:,} of {len(rows):,} rows {'lies' if count == 1 else 'lie'} far from all that were "
+            f"fitted, first row {first:,} (counting from 1): {most}. Predictions there rest on no data, and "
+            "their intervals may be far too narrow: look for wrong units or typing errors, or fit to rows "
+            "like these."
+        )
+
+    def _odd(self, row: Array) -> int:
+        """The column furthest from what the others let expect, in units of its spread given them."""
+        residuals = np.abs(self.inverse @ row) / np.sqrt(np.diagonal(self.inverse))
+        return int(self.numbers[residuals[1:].argmax()])
+
+    def to_arrays(self) -> dict[str, NDArray[Any]]:
+        """Plain arrays, for a model file."""
+        return {name: np.asarray(value) for name, value in asdict(self).items()}
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> Extent:
+        """The inverse of `to_arrays`.
+
+        Raises:
+            ValueError: The arrays do not fit together.
+        """
+        given = dict(arrays)
+        outside, apart = (float(given.pop(name)) for name in ("outside", "apart"))
+        found = cls(**given, outside=outside, apart=apart)
+        columns, size = len(found.low), len(found.numbers) + 1
+        within = bool(((found.numbers >= 0) & (found.numbers < columns)).all())
+        if found.high.shape != (columns,) or found.inverse.shape != (size, size) or not within:
+            raise ValueError("the ranges of the fitted rows are of different numbers of columns")
+        return found
+
+
+def _width(low: Array, high: Array) -> Array:
+    """The range of each column; of a constant one a unit, which is what it was encoded by."""
+    return np.where(high > low, high - low, 1.0)
+
+
+def _with_one(rows: Array) -> Array:
+    return np.concatenate([np.ones((len(rows), 1)), rows], axis=1)
+
+
+def _squares(rows: Array, matrix: Array) -> Array:
+    """rᵀ A r of each row, ``(N,)``."""
+    squares: Array = ((rows @ matrix) * rows).sum(axis=1)
+    return squares
