@@ -37,6 +37,9 @@ __all__ = [
     "warn",
 ]
 
+INSIDE = ("bayeshyper", "numpy", "torch")
+"""No line of these is a user's: decorators of numpy and torch stand around functions of ours."""
+
 
 class BayeshyperError(Exception):
     """The base of every error that bayeshyper raises on purpose."""
@@ -126,10 +129,6 @@ def warn(category: type[BayeshyperWarning], sentence: str) -> None:
     So Python's own rule, the same sentence once for a line, speaks of the user's lines.
     """
     level, frame = 1, sys._getframe()
-    while frame.f_back is not None and _is_ours(frame.f_globals):
+    while frame.f_back is not None and str(frame.f_globals.get("__name__")).partition(".")[0] in INSIDE:
         level, frame = level + 1, frame.f_back
     warnings.warn(sentence, category, stacklevel=level)
-
-
-def _is_ours(names: dict[str, object]) -> bool:
-    return str(names.get("__name__")).partition(".")[0] == __name__.partition(".")[0]

@@ -17,8 +17,8 @@ from torch import Tensor, nn
 from bayeshyper.assembly import build_guide, build_model, build_settings, reason_against_start
 from bayeshyper.base import Recipe, TableEstimator
 from bayeshyper.data import as_features
-from bayeshyper.diagnostics import Audit, audit, collapse, convergence
-from bayeshyper.errors import ModelFileError, RecipeError
+from bayeshyper.diagnostics import Audit, Collapse, audit, collapse, convergence
+from bayeshyper.errors import CollapseWarning, ModelFileError, RecipeError, warn
 from bayeshyper.inference import Checkpoint, fit, take_holdout
 from bayeshyper.judged import judged_rows
 from bayeshyper.memory import check_draws
@@ -35,6 +35,8 @@ COMPARED_ROWS = 500  # on which restarts are compared
 
 class HyperEstimator(TableEstimator):
     """The base of `HyperRegressor` and `HyperClassifier`: model, guide, SVI and audit."""
+
+    _collapse: Collapse | None = None
 
     def __init__(
         self,
@@ -157,6 +159,7 @@ class HyperEstimator(TableEstimator):
         self._model.num_data = self.n_rows_ = len(x)
         self.n_heldout_ = 0 if heldout is None else len(heldout[0])
         self._audit: Audit | None = None
+        self._collapse = None
         self._training: tuple[Tensor, Tensor] | None = (x, t)
         objective = self.settings_.make_objective().label
         with ProgressBar(self.verbose, f"Fitting {type(self).__name__}", objective) as progress:
@@ -205,6 +208,8 @@ class HyperEstimator(TableEstimator):
 
         Raises:
             ModelFileError: The model was loaded from a file that was saved without an audit.
+
+        Warns with `CollapseWarning` where the posterior has no width, or is as wide as its prior.
         """
         check_is_fitted(self)
         if self._audit is None:
@@ -219,7 +224,16 @@ class HyperEstimator(TableEstimator):
                 *self._training,
                 temperature=self.history_.start["temperature"],
             )
+            self._look_for_collapse()
         return self._audit
+
+    def _look_for_collapse(self) -> Collapse:
+        """What the noise does to the weights; it warns of a collapse when it first looks."""
+        if self._collapse is None:
+            self._collapse = collapse(self._guide.hypernetwork, audit=self._audit)
+            if self._collapse.alarm:
+                warn(CollapseWarning, self._collapse.alarm)
+        return self._collapse
 
     def _posterior_checks(self, X: Any) -> dict[str, Any]:
         audited = self.audit() if self._audit or self._training else None
@@ -229,7 +243,7 @@ class HyperEstimator(TableEstimator):
         return {
             "audit": audited,
             "convergence": convergence(by_member),
-            "collapse": collapse(self._guide.hypernetwork, audit=audited),
+            "collapse": self._look_for_collapse(),
         }
 
     @property

@@ -12,7 +12,8 @@ from typer.core import TyperGroup
 
 from bayeshyper.cli import compare, demo, docs, fit, recipes, use
 from bayeshyper.cli.console import complain
-from bayeshyper.errors import BayeshyperError, DataWarning
+from bayeshyper.cli.filters import use_named_filters
+from bayeshyper.errors import BayeshyperError, BayeshyperWarning
 from bayeshyper.version import __version__
 
 __all__ = ["app", "main"]
@@ -26,11 +27,11 @@ class Commands(TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         """Run the command."""
         with warnings.catch_warnings():
-            warnings.simplefilter("always", DataWarning)
+            use_named_filters()
             warnings.showwarning = _WarningsOnce()
             try:
                 return super().invoke(ctx)
-            except BayeshyperError as error:
+            except (BayeshyperError, BayeshyperWarning) as error:  # a warning where filters make it an error
                 complain("Error", str(error))
             except BrokenPipeError:
                 raise  # whoever read the output has seen enough
@@ -44,7 +45,10 @@ class Commands(TyperGroup):
 
 
 class _WarningsOnce:
-    """Shows what warnings say of the data once in a command, however many models meet it."""
+    """Shows what bayeshyper's own warnings say once in a command, however many models meet it.
+
+    Which of them, Python's own filters say: ``PYTHONWARNINGS=ignore::bayeshyper.ExtrapolationWarning``.
+    """
 
     def __init__(self) -> None:
         self._said: set[str] = set()
@@ -58,7 +62,7 @@ class _WarningsOnce:
         file: TextIO | None = None,
         line: str | None = None,
     ) -> None:
-        if not issubclass(category, DataWarning):
+        if not issubclass(category, BayeshyperWarning):
             sys.stderr.write(warnings.formatwarning(message, category, filename, lineno, line))
         elif str(message) not in self._said:
             self._said.add(str(message))

@@ -19,6 +19,7 @@ from .batches import Batches
 from .checkpoints import Checkpoint, RandomState, Stages, Stateful, digest
 from .clipping import clip_gradients
 from .guide import ImplicitGuide
+from .heldout import warn_of_few_held_out
 from .history import History
 from .improvement import unfinished
 from .looks import Looks
@@ -190,6 +191,8 @@ def _fit(
         model.eval()
         model.particles = None
         model.kl_weight = 1.0
+    warn_of_few_held_out(start.rows, "calibration.holdout", "choose temperature and noise")
+    warn_of_few_held_out(0 if heldout is None else len(heldout[0]), "stopping.holdout", "end the fit by")
     if doubt := unfinished(history):
         warn(NotConvergedWarning, doubt)
     return history

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
+from bayeshyper.diagnostics.calibration.rows import warn_of_few
 from bayeshyper.diagnostics.decisions import (
     Novelty,
     knows_its_parts,
@@ -41,7 +42,8 @@ def evaluate(
     """Scores a prediction against what happened, and judges it.
 
     Intervals are at 95 %: bootstrap over rows, except for shares (coverage, accuracy), whose exact binomial
-    interval stays honest where the bootstrap collapses to a point. Rows are taken to be independent.
+    interval stays honest where the bootstrap collapses to a point. Rows are taken to be independent. Warns
+    with `FewRowsWarning` of fewer than 40.
 
     Args:
         predictive: A `bayeshyper.PredictiveDistribution`, plain arrays as `SamplePredictive`,
@@ -60,9 +62,9 @@ def evaluate(
 
     Example:
         >>> from types import SimpleNamespace
-        >>> coin = SimpleNamespace(task="classification", n_rows=4, classes=["a", "b"],
-        ...                        probs=[[0.5, 0.5]] * 4, log_prob=lambda y: [-0.69] * 4)
-        >>> evaluate(coin, ["a", "b", "b", "a"])["brier"].value
+        >>> coin = SimpleNamespace(task="classification", n_rows=40, classes=["a", "b"],
+        ...                        probs=[[0.5, 0.5]] * 40, log_prob=lambda y: [-0.69] * 40)
+        >>> evaluate(coin, ["a", "b", "b", "a"] * 10)["brier"].value
         0.25
     """
     _check_predictive("predictive", predictive)
@@ -84,6 +86,7 @@ def evaluate(
         raise DataError(
             f'A predictive\'s task must be "regression" or "classification": got {predictive.task!r}.'
         )
+    warn_of_few(found.n_rows, "to judge calibration by")
     again: dict[str, int] = {"seed": seed, "n_bootstrap": n_bootstrap}
     repairs = before_and_after(predictive, y, None, **again) if repair and found.n_rows >= MIN_ROWS else None
     return replace(

@@ -17,6 +17,7 @@ from bayeshyper.diagnostics._words import NO_BREAK, percent, plural
 from bayeshyper.diagnostics.calibration.coverage import Coverage
 from bayeshyper.diagnostics.calibration.frequencies import ClassFrequencies
 from bayeshyper.diagnostics.calibration.reliability import ConfidenceTest, ReliabilityCurve
+from bayeshyper.diagnostics.calibration.rows import FEW_ROWS
 from bayeshyper.diagnostics.calibration.uniformity import Uniformity
 from bayeshyper.diagnostics.evaluation.faults import (
     FAULTS,
@@ -44,9 +45,6 @@ LEVEL = 0.05
 
 MIN_ROWS = 10
 """Below this nothing is called a fault."""
-
-FEW_ROWS = 40
-"""Below this nothing is called calibrated: a 90 % interval's true coverage is known to ±10 points at best."""
 
 SMALL = {"regression": 0.02, "classification": 0.01}
 """Gaps below this are real but small: "nearly calibrated"."""

@@ -87,6 +87,28 @@ class Collapse:
             )
         return (*first, *(said[flag] for flag in self.flags))
 
+    @property
+    def alarm(self) -> str | None:
+        """What is unusual, with what was measured and what to do; None where nothing is."""
+        if not self.flags:
+            return None
+        spread = self.spread.values()
+        said = {
+            "noise": f"the noise z makes {self.variance_share:.1%} of the weights' variance and "
+            f"{self.information:.2f} nats of their entropy, so that the posterior is mean-field. Train "
+            "longer (optimizer.steps), or take the model mean-field, which costs less",
+            "rank": f"the noise z has {self.noise_dim} dimensions and moves the weights along "
+            f"{self.effective_rank:.1f} directions. Train longer (optimizer.steps), or set "
+            "hypernetwork.noise_dim to 1",
+            "prior": f"every tensor's weights spread at least {min(spread, default=0.0):.2f} times as wide "
+            "as their prior, so that the data said nothing of them. See whether the columns can tell of the "
+            "target, and try fewer weights (target.hidden)",
+            "point": f"every tensor's weights spread at most {max(spread, default=0.0):.1g} times as wide as "
+            "their prior, so that it is no wider than one network. Set kl.temperature to 1, and leave the "
+            "hypernetwork as the recipe has it",
+        }
+        return f"The posterior has collapsed: {'; '.join(said[flag] for flag in self.flags)}."
+
     def to_dict(self) -> dict[str, Any]:
         """Plain numbers, for JSON, with flags and sentences."""
         return {**asdict(self), "flags": list(self.flags), "sentences": list(self.sentences)}

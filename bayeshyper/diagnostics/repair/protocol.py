@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike
 from bayeshyper.diagnostics import _checks
 from bayeshyper.diagnostics._checks import Floats, Integers
 from bayeshyper.diagnostics._words import plural
+from bayeshyper.diagnostics.calibration.rows import warn_of_few
 from bayeshyper.diagnostics.predictives import Predictive
 from bayeshyper.errors import DataError
 
@@ -81,3 +82,4 @@ def of_classes(
 def _enough(n_rows: int, least: int) -> None:
     if n_rows < least:
         raise DataError(f"A repair needs at least {plural(least, 'row')} to learn from: got {n_rows}.")
+    warn_of_few(n_rows, "to learn a repair from")

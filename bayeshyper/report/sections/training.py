@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bayeshyper.diagnostics._words import plural
+from bayeshyper.inference.improvement import unfinished
 from bayeshyper.report.figures.training import training_figures
 from bayeshyper.report.sections.section import Section
 
@@ -14,8 +15,14 @@ if TYPE_CHECKING:
 
 def training_section(history: History) -> Section:
     """Shows what was recorded of training."""
-    figures = tuple(training_figures(history))
-    return Section("training", "Training", sentences=(training_sentence(history),), figures=figures)
+    figures, doubt = tuple(training_figures(history)), unfinished(history)
+    return Section(
+        "training",
+        "Training",
+        sentences=(training_sentence(history), *([doubt] if doubt else [])),
+        figures=figures,
+        badge=("not converged", "bad") if doubt else None,
+    )
 
 
 def training_sentence(history: History) -> str:
