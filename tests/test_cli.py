@@ -25,6 +25,9 @@ from bayeshyper.estimators import HyperRegressor
 from bayeshyper.inference.baselines import BASELINES
 
 QUICK = ["--set", "optimizer.steps=30", "--set", "target.hidden=[8]", "--set", "hypernetwork.hidden=[8]"]
+# Shown, as they are to a person; elsewhere in the tests they are errors.
+pytestmark = pytest.mark.filterwarnings("default::bayeshyper.errors.BayeshyperWarning")
+
 COMMANDS = ["fit", "predict", "sample", "report", "compare", "demo", "recipes", "docs"]
 
 Run = Callable[..., Any]

@@ -125,10 +125,10 @@ class ConformalQuantiles:
 
     Example:
         >>> from bayeshyper.diagnostics import NormalPredictive
-        >>> stated = NormalPredictive(np.zeros(19), 1.0)
-        >>> repaired = ConformalQuantiles.fit(stated, np.linspace(-9.0, 9.0, 19))(stated)
+        >>> stated = NormalPredictive(np.zeros(59), 1.0)
+        >>> repaired = ConformalQuantiles.fit(stated, np.linspace(-29.0, 29.0, 59))(stated)
         >>> repaired.interval(0.9)[0].round(6).tolist()
-        [-9.0, 9.0]
+        [-27.0, 27.0]
     """
 
     predictive: Predictive

@@ -40,8 +40,8 @@ def of_numbers(predictive: Predictive, y: ArrayLike, *, least: int = MIN_ROWS) -
 
     Example:
         >>> from bayeshyper.diagnostics import NormalPredictive
-        >>> of_numbers(NormalPredictive([0.0, 0.0], 1.0), [1, 2], least=2).tolist()
-        [1.0, 2.0]
+        >>> of_numbers(NormalPredictive([0.0] * 40, 1.0), range(40))[:2].tolist()
+        [0.0, 1.0]
     """
     if predictive.task != "regression":
         raise DataError("This repair is for predicted numbers: got predicted classes.")
@@ -62,8 +62,8 @@ def of_classes(
 
     Example:
         >>> from bayeshyper.diagnostics import ClassPredictive
-        >>> of_classes(ClassPredictive([[0.5, 0.5]] * 2), [0, 1], least=2)[1].tolist()
-        [0, 1]
+        >>> of_classes(ClassPredictive([[0.5, 0.5]] * 40), [0, 1] * 20)[1][:3].tolist()
+        [0, 1, 0]
     """
     if predictive.task != "classification":
         raise DataError("This repair is for predicted classes: got predicted numbers.")

@@ -49,8 +49,8 @@ class ConformalSets:
         Sadinle, Lei and Wasserman (2019); Romano, Sesia and Candès (2020), without randomisation.
 
     Example:
-        >>> stated = ClassPredictive([[0.7, 0.2, 0.1]] * 10, ["a", "b", "c"])
-        >>> repaired = ConformalSets.fit(stated, ["a"] * 7 + ["b"] * 2 + ["c"])(stated)
+        >>> stated = ClassPredictive([[0.7, 0.2, 0.1]] * 40, ["a", "b", "c"])
+        >>> repaired = ConformalSets.fit(stated, ["a"] * 28 + ["b"] * 8 + ["c"] * 4)(stated)
         >>> repaired.sets(0.8)[0].tolist()
         [True, True, False]
     """
