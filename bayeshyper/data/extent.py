@@ -8,11 +8,16 @@ some column, in units of that range. And apart, for what no column tells alone:
 z's leverage on a ridge regression (Mahalanobis' distance, in essence), where directions in which the rows
 vary by less than ε standard deviations count as if they varied by that.
 
-The rows themselves say what is far, since each one's distance from all others has a closed form: it is d_i²
-= h_i/(1 − h_i) with h_i = d(z_i)². A new row is far that is more than twice as far from the rows as any of
-them is from the others. One that is drawn as they were is farther than all of them with probability 1/(N +
-1), and twice as far more seldom still: of 40 random halves and 40 random tenths of each of ten real tables,
-as many as 4 % held such a row of breast_cancer and digits, and none of the eight others ‹CHECK›.
+The rows themselves say what is far, since each one's distance from all others has a closed form: with
+h_i = d(z_i)² it is d_i² = h_i/(1 − h_i). A new row is far that is more than twice as far from the rows as any
+of them is from the others. One that is drawn as they were is farther than all of them with probability
+1/(N + 1), and twice as far more seldom still.
+
+Eight real tables (the bundled ones, concrete, energy, power-plant) were cut in two, 20 times in halves and 20
+times into nine tenths and one: 3 of 320 second parts held a far row, all of breast_cancer's outliers. A row
+with one number times 100 was far in 279 of 280 cases; in digits, whose columns are mostly zeros, in 19 of 40.
+Rows whose columns came each from another row were far where columns go together: always in iris and energy,
+and 25 of 40 times in diabetes.
 """
 
 from __future__ import annotations
@@ -29,8 +34,8 @@ __all__ = ["Extent"]
 Array = NDArray[np.float64]
 
 TWICE = 2.0
-LEAST = 0.25
-"""Rows without an outlier of their own allow half a range beyond it: twice this."""
+LEAST = 0.5
+"""Rows without an outlier of their own allow a whole range beyond it: twice this."""
 RIDGE = 0.1
 """ε, in standard deviations of a column."""
 MOST = 100
