@@ -12,9 +12,9 @@ from bayeshyper.data.names import listed
 
 __all__ = ["imbalance"]
 
-FEW = 10
-"""With 9 rows a class's frequency is not known within a factor of two: the exact 95 % interval for the mean
-of a Poisson count of 9 is 4.1 to 17.1; that of 10 is 4.8 to 18.4."""
+FEW = 12
+"""With 11 rows a class's frequency is not known within a factor of two: the exact 95 % interval for the mean
+of a Poisson count of 11 (Garwood 1936) begins at 5.49; that of 12 is 6.2 to 21.0."""
 
 EVEN_SHARE = 0.5
 """In a small table every class has few rows: rare is one that has less than half of an even share, too. A

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from bayeshyper.data import TargetScaler, check_target, infer_task
-from bayeshyper.errors import DataError, DataWarning
+from bayeshyper.errors import ClassImbalanceWarning, DataError
 
 
 @pytest.mark.parametrize(
@@ -125,7 +125,7 @@ def test_messages_name_the_target() -> None:
 
 
 def test_a_class_with_one_member_warns_and_two_do_not() -> None:
-    with pytest.warns(DataWarning, match="one member: 'rare'") as caught:
+    with pytest.warns(ClassImbalanceWarning, match=r"next to none of its 3 rows: 'rare' \(1\)") as caught:
         check_target(["a", "a", "rare"], "classification")
     assert caught[0].filename == __file__
     with warnings.catch_warnings():

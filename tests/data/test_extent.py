@@ -1,0 +1,82 @@
+"""How far fitted rows reach: each row's distance from the others, and what is far."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from bayeshyper.data import Extent
+from bayeshyper.data.extent import MOST, RIDGE, TWICE
+
+
+def rows(seed: int = 0, count: int = 60) -> np.ndarray:
+    """Three columns of numbers, two of them alike, and an indicator."""
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=(count, 2))
+    return np.column_stack([x, x[:, 0] + 0.05 * rng.normal(size=count), rng.random(count) < 0.3])
+
+
+def test_the_largest_distance_is_that_of_a_row_from_the_others() -> None:
+    X = rows()
+    design = np.column_stack([np.ones(len(X)), X[:, :3]])
+    ridge = len(X) * RIDGE**2 * np.eye(4)
+    apart = [
+        np.sqrt(one @ np.linalg.solve(np.delete(design, i, 0).T @ np.delete(design, i, 0) + ridge, one))
+        for i, one in enumerate(design)
+    ]
+    outside = []
+    for i, one in enumerate(X):
+        low, high = np.delete(X, i, 0).min(0), np.delete(X, i, 0).max(0)
+        outside.append((np.maximum(low - one, one - high) / (high - low)).max())
+    found = Extent.of(X)
+    assert found.apart == pytest.approx(max(apart), rel=1e-9)
+    assert found.outside == pytest.approx(max(outside), rel=1e-9)
+    assert found.numbers.tolist() == [0, 1, 2]
+
+
+def test_no_fitted_row_is_far_and_the_column_and_row_that_are_get_named() -> None:
+    X, names = rows(), ["a", "b", "c", "d = yes"]
+    found = Extent.of(X)
+    assert found.sentence(X, names) is None
+    beyond = X[:5].copy()
+    beyond[3, 1] = X[:, 1].max() + 3.0 * np.ptp(X[:, 1])
+    assert "first row 4 (counting from 1): in row 4 'b' lies 3.0 times" in str(found.sentence(beyond, names))
+    apart = X[:5].copy()
+    apart[2, [0, 2]] = X[:, 0].max(), X[:, 2].min()
+    said = str(found.sentence(apart, names))
+    assert "row 3 combines its columns" in said
+    assert "'a' is the oddest" in said or "'c' is the oddest" in said
+
+
+def test_far_is_twice_as_far_as_any_row_was_from_the_others() -> None:
+    X = np.linspace(0.0, 1.0, 50)[:, None]
+    X[-1] = 3.0  # an outlier of its own: two of the others' ranges beyond them
+    found = replace(Extent.of(X), apart=np.inf)  # by its range alone
+    reach = 3.0 + TWICE * found.outside * 3.0
+    assert found.sentence(np.array([[reach - 1e-6]]), ["a"]) is None
+    assert "lies" in str(found.sentence(np.array([[reach + 1e-6]]), ["a"]))
+
+
+def test_a_column_that_was_constant_is_measured_by_what_it_was_encoded_by() -> None:
+    found = Extent.of(np.column_stack([rows(), np.zeros(60)]))
+    assert found.sentence(np.array([[0.0, 0.0, 0.0, 0.0, 5.0]]), list("abcde")) is not None
+
+
+def test_what_is_kept_comes_back_and_is_small() -> None:
+    X, names = rows(), list("abcd")
+    found = Extent.of(X)
+    again = Extent.from_arrays(found.to_arrays())
+    assert again.sentence(10 * X, names) == found.sentence(10 * X, names) is not None
+    many = np.random.default_rng(0).normal(size=(150, MOST + 1))
+    assert Extent.of(many).inverse.shape == (1, 1)
+    assert Extent.of(many).sentence(many, [str(place) for place in range(MOST + 1)]) is None
+
+
+@pytest.mark.parametrize("name", ["high", "inverse", "numbers"])
+def test_arrays_that_do_not_fit_together_are_refused(name: str) -> None:
+    arrays = Extent.of(rows()).to_arrays()
+    arrays[name] = arrays[name][:-1]
+    with pytest.raises(ValueError, match="different numbers of columns"):
+        Extent.from_arrays(arrays)
