@@ -29,6 +29,8 @@ from bayeshyper.version import __version__
 
 __all__ = ["Array", "Recipe", "TableEstimator"]
 
+MOST_JUDGED = 50_000  # rows, unless more are asked for
+
 Array = NDArray[np.float64]
 Recipe = str | os.PathLike[str] | Mapping[str, Any]
 
@@ -129,9 +131,15 @@ class TableEstimator(BaseEstimator):
         with `ExtrapolationWarning` of rows that lie far from all that were fitted.
         """
         inputs = self._inputs(X)
-        if self._extent and (far := self._extent.sentence(inputs.numpy(), self.encoder_.feature_names_out)):
+        if far := self._far(inputs):
             warn(ExtrapolationWarning, far)
         return self._predictive(inputs, self._draws)
+
+    def _far(self, inputs: Tensor) -> str | None:
+        """Says which encoded rows lie far from all that were fitted; None where none does."""
+        if self._extent is None:  # from a file of an earlier version
+            return None
+        return self._extent.sentence(inputs.numpy(), self.encoder_.feature_names_out)
 
     def _predictive(self, inputs: Tensor, weights: Tensor) -> PredictiveDistribution:
         return PredictiveDistribution(self._model64, weights, inputs, **self._units())
@@ -157,7 +165,7 @@ class TableEstimator(BaseEstimator):
         column: int | None = None,
         unfamiliar: Any = None,
         repair: bool = False,
-        max_rows: int | None = 50_000,
+        max_rows: int | None = MOST_JUDGED,
     ) -> Evaluation:
         """Score the predictions of rows that were not fitted, and judge them, see `bayeshyper.diagnostics`.
 
@@ -217,11 +225,18 @@ class TableEstimator(BaseEstimator):
         from bayeshyper.report import write_report
 
         evaluation = self.evaluate(X, y, **{"repair": True, **options})
-        judged = rows_in_words(evaluation.n_rows, len(as_features(X)))
+        table = as_features(X)
+        judged = rows_in_words(evaluation.n_rows, len(table))
+        far = self._far(self._inputs(judged_rows(table, None, options.get("max_rows", MOST_JUDGED))[0]))
         return write_report(
             Path(folder),
             evaluation,
-            about={**self.about(), "judged on": judged, **(about or {})},
+            about={
+                **self.about(),
+                "judged on": judged,
+                **({"far from the fitted rows": far} if far else {}),
+                **(about or {}),
+            },
             history=self.history_,
             comparisons=comparisons,
             name=name,

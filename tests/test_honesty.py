@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import warnings
 from pathlib import Path
@@ -135,7 +136,12 @@ def test_a_report_tells_of_far_rows_once(model: HyperRegressor, tmp_path: Path) 
     X, y = numbers(seed=1, rows=60)
     with pytest.warns(BayeshyperWarning) as seen:
         model.report(3 * X, 3 * y, tmp_path / "report", repair=False)
-    assert "60 of 60 rows" in only(seen, ExtrapolationWarning)
+    said = only(seen, ExtrapolationWarning)
+    assert said.startswith("60 of 60 rows lie far")
+    assert (
+        json.loads((tmp_path / "report" / "metrics.json").read_text())["about"]["far from the fitted rows"]
+        == said
+    )
 
 
 # -- few rows to calibrate by, and classes with next to none --------------------------------------------
