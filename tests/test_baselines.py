@@ -120,6 +120,7 @@ def test_laplace_predicts_around_the_network_it_was_trained_to() -> None:
     assert (np.abs(away) < 5 * predictive.epistemic / 4000**0.5).all()
 
 
+@pytest.mark.filterwarnings("ignore::bayeshyper.errors.ExtrapolationWarning")  # on purpose
 def test_uncertainty_of_laplace_grows_away_from_the_data() -> None:
     model = quick("laplace").fit(X, NUMBERS)
     far = X.assign(a=20.0)
