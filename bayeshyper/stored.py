@@ -143,7 +143,7 @@ class StoredEstimator(HyperEstimator):
             self.feature_names_in_ = self.encoder_.feature_names_in_
         reach = {name: tensor.numpy() for name, tensor in _under("extent.", tensors).items()}
         # Earlier files have none.
-        self._extent = Extent.from_arrays(reach) if reach else None
+        self._extent = Extent.from_arrays(reach, self.encoder_.n_features_out_) if reach else None
         self.target_name_ = record.target_name
         self._restore_target(record.target)
         self._rebuild(record, tensors)

@@ -136,20 +136,30 @@ class Extent:
         return {name: np.asarray(value) for name, value in asdict(self).items()}
 
     @classmethod
-    def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> Extent:
-        """The inverse of `to_arrays`.
+    def from_arrays(cls, arrays: Mapping[str, NDArray[Any]], columns: int) -> Extent:
+        """The inverse of `to_arrays`, for rows of so many columns.
 
         Raises:
-            ValueError: The arrays do not fit together.
+            ValueError: The arrays are not such as rows have.
         """
-        given = dict(arrays)
-        outside, apart = (float(given.pop(name)) for name in ("outside", "apart"))
-        found = cls(**given, outside=outside, apart=apart)
-        columns, size = len(found.low), len(found.numbers) + 1
-        within = bool(((found.numbers >= 0) & (found.numbers < columns)).all())
-        if found.high.shape != (columns,) or found.inverse.shape != (size, size) or not within:
-            raise ValueError("the ranges of the fitted rows are of different numbers of columns")
-        return found
+        size = len(arrays["numbers"]) + 1 if "numbers" in arrays else 1
+        shapes = {"low": (columns,), "high": (columns,), "outside": (), "apart": ()}
+        shapes |= {"numbers": (size - 1,), "inverse": (size, size)}
+        kinds = {name: np.dtype(np.int64 if name == "numbers" else np.float64) for name in shapes}
+        given = {name: (array.shape, array.dtype) for name, array in arrays.items()}
+        fitting = given == {name: (shape, kinds[name]) for name, shape in shapes.items()}
+        if not fitting or not all(np.isfinite(array).all() for array in arrays.values()):
+            raise ValueError("the ranges of the fitted rows are not those of its columns")
+        if ((arrays["numbers"] < 0) | (arrays["numbers"] >= columns)).any():
+            raise ValueError("the ranges of the fitted rows name columns that there are not")
+        return cls(
+            low=arrays["low"],
+            high=arrays["high"],
+            outside=float(arrays["outside"]),
+            numbers=arrays["numbers"],
+            inverse=arrays["inverse"],
+            apart=float(arrays["apart"]),
+        )
 
 
 def _width(low: Array, high: Array) -> Array:

@@ -67,16 +67,24 @@ def test_a_column_that_was_constant_is_measured_by_what_it_was_encoded_by() -> N
 def test_what_is_kept_comes_back_and_is_small() -> None:
     X, names = rows(), list("abcd")
     found = Extent.of(X)
-    again = Extent.from_arrays(found.to_arrays())
+    again = Extent.from_arrays(found.to_arrays(), 4)
     assert again.sentence(10 * X, names) == found.sentence(10 * X, names) is not None
     many = np.random.default_rng(0).normal(size=(150, MOST + 1))
     assert Extent.of(many).inverse.shape == (1, 1)
     assert Extent.of(many).sentence(many, [str(place) for place in range(MOST + 1)]) is None
 
 
-@pytest.mark.parametrize("name", ["high", "inverse", "numbers"])
-def test_arrays_that_do_not_fit_together_are_refused(name: str) -> None:
+@pytest.mark.parametrize("name", ["low", "high", "outside", "numbers", "inverse", "apart"])
+@pytest.mark.parametrize("wrong", ["shape", "type", "value", "missing"])
+def test_arrays_that_do_not_fit_together_are_refused(name: str, wrong: str) -> None:
     arrays = Extent.of(rows()).to_arrays()
-    arrays[name] = arrays[name][:-1]
-    with pytest.raises(ValueError, match="different numbers of columns"):
-        Extent.from_arrays(arrays)
+    if wrong == "shape":
+        arrays[name] = np.concatenate([arrays[name].reshape(-1)] * 2)
+    elif wrong == "type":
+        arrays[name] = arrays[name].astype(np.float32)
+    elif wrong == "value":
+        arrays[name] = arrays[name] + (99 if name == "numbers" else np.nan)
+    else:
+        del arrays[name]
+    with pytest.raises(ValueError, match="ranges of the fitted rows"):
+        Extent.from_arrays(arrays, 4)
