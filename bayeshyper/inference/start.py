@@ -44,22 +44,23 @@ class Start:
         temperature: The KL's weight once annealed.
         rows: How many rows were held out; 0 where the recipe says all.
         noise: The noise level; None where it is left as fitted.
+        steps: How many steps the search had, those of temperatures that were not tried included.
     """
 
     temperature: float
     rows: int = 0
     noise: NoiseLevel | None = None
+    steps: int = 0
 
     def state_dict(self) -> dict[str, Any]:
         """What `from_state` makes it from again."""
         noise = self.noise and {field.name: getattr(self.noise, field.name) for field in fields(self.noise)}
-        return {"temperature": self.temperature, "rows": self.rows, "noise": noise}
+        return {"temperature": self.temperature, "rows": self.rows, "noise": noise, "steps": self.steps}
 
     @classmethod
     def from_state(cls, state: Mapping[str, Any]) -> Start:
         """The inverse of `state_dict`."""
-        noise = state["noise"] and NoiseLevel(**state["noise"])
-        return cls(state["temperature"], state["rows"], noise)
+        return cls(**{**state, "noise": state["noise"] and NoiseLevel(**state["noise"])})
 
     def to_dict(self) -> dict[str, float]:
         """For the record of a fit."""
@@ -130,7 +131,7 @@ def find_start(
         warm_start(model, hypernetwork, batches, settings, warm, step, stage)
         before += warm
         if not natural:  # nor is there a Gaussian: its D² numbers may be too many
-            return Start(ladder[0])
+            return Start(ladder[0], steps=total)
         gaussian = NaturalGaussian(model, hypernetwork.mean, temperature=ladder[0])
         train(gaussian, "natural gradients", x_kept, y_kept, natural, rate=rate)
         best, noise = _judge(model, gaussian, x_held, y_held, seed(), before) if held else (0.0, None)
@@ -147,7 +148,7 @@ def find_start(
     if second:
         train(gaussian, "all rows", x, y, second, rate=SECOND_RATE * rate, decay_from=0.0)
     start_from_gaussian(hypernetwork, gaussian, generator)
-    return Start(gaussian.temperature, held, noise)
+    return Start(gaussian.temperature, held, noise, total)
 
 
 def _judge(

@@ -114,22 +114,19 @@ def _fit(
     model.particles = settings.particles * hypernetwork.members
     objective = settings.make_objective()
     history, looks = History(objective=objective.label, entropy=settings.entropy), Looks(guide, model)
-    start, before = Start(1.0), 0
+    start = Start(1.0)
 
     def starting(step: int, start_steps: int) -> None:
-        nonlocal before
-        before = start_steps
         if progress is not None:
             progress(step, start_steps + steps, None, None)
 
     def find() -> dict[str, Any]:
         found = find_start(model, hypernetwork, x, y, settings, generator, starting, stages)
-        return {"start": found.state_dict(), "steps": before}
+        return found.state_dict()
 
     try:
-        found = stages.once("start", find)
-        start, before = Start.from_state(found["start"]), found["steps"]
-        history.start, history.start_steps = start.to_dict(), before
+        start = Start.from_state(stages.once("start", find))
+        history.start, history.start_steps = start.to_dict(), start.steps
         batches = Batches(x, y, settings.batch_size, generator)
         looks.keep()
         optimizer = torch.optim.Adam(_parameter_groups(model, guide, settings), betas=BETAS, fused=True)
@@ -172,7 +169,7 @@ def _fit(
                 history.heldout_score.append(score)
             looks.propose(step, score if annealed else None)
             if progress is not None:
-                progress(before + step, before + steps, history.elbo_per_datum[-1], score)
+                progress(start.steps + step, start.steps + steps, history.elbo_per_datum[-1], score)
             if annealed and looks.since_best >= settings.stopping.patience:
                 history.stopped_early = True
                 break
