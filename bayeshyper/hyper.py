@@ -92,6 +92,7 @@ class HyperEstimator(TableEstimator):
         if otherwise and (why := reason_against_start(self._model, self._guide, self.settings_, x)):
             self._assemble(*self._recipes(otherwise), inputs.shape[1], seed)
             self.inference_ = f"{otherwise}, since {self.inference_} {why}"
+        check_draws(self.n_draws, self._model.spec.size, instead="lower n_draws")
         self._model.likelihood.check_target(torch.tensor(targets))
         t = torch.from_numpy(self._as_modelled(targets)).float()
         split = take_holdout(len(inputs), self.settings_, torch.Generator().manual_seed(seed))
@@ -144,7 +145,6 @@ class HyperEstimator(TableEstimator):
             self._guide = build_guide(self._model, recipe, self.settings_, seed=seed, means=means)
         except ValueError as error:  # a value of the right type that makes no sense, such as steps = -1
             raise RecipeError(f"In the recipe or settings: {error}") from error
-        check_draws(self.n_draws, self._model.spec.size, instead="lower n_draws")
 
     def _train(
         self,

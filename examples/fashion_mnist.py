@@ -22,6 +22,7 @@ import math
 import sys
 import tempfile
 import time
+import warnings
 from pathlib import Path
 from typing import NamedTuple
 
@@ -35,6 +36,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bayeshyper.diagnostics import accuracy, expected_calibration_error, log_score, top_label
+from bayeshyper.errors import NotConvergedWarning
 from bayeshyper.hypernets import Hypernetwork, HypernetworkSettings
 from bayeshyper.inference import (
     ImplicitGuide,
@@ -220,7 +222,9 @@ def posterior(data: Images, epochs: int, head: str, seed: int) -> Hypernetwork:
         local_reparameterization=False,
     )
     guide = ImplicitGuide(model, hypernetwork, local=settings.local_reparameterization)
-    fit(model, guide, data.x, data.y, settings, seed=seed)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotConvergedWarning)  # all are compared after the same epochs
+        fit(model, guide, data.x, data.y, settings, seed=seed)
     return hypernetwork
 
 

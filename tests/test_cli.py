@@ -556,7 +556,7 @@ def test_a_second_table_of_other_columns_is_named(folder: Path, tmp_path: Path) 
 def test_an_interrupt_leaves_nothing_behind(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str
 ) -> None:
-    def interrupt(*_: object) -> None:
+    def interrupt(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(HyperRegressor, "fit", interrupt)

@@ -20,6 +20,9 @@ from bayeshyper.cli.console import complain, say
 from bayeshyper.cli.output import write_table
 from bayeshyper.plain import plain
 
+# The hostile classes are few of each.
+pytestmark = pytest.mark.filterwarnings("ignore::bayeshyper.ClassImbalanceWarning")
+
 FORMULAS = [
     "=1+1",
     "+cmd|' /C calc'!A0",

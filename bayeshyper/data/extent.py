@@ -108,13 +108,13 @@ class Extent:
         if outside.max() > TWICE:
             row, column = divmod(int(beyond.argmax()), beyond.shape[1])
             most = (
-                f"in row {row + 1:,} {names[column]!r} lies {beyond[row, column]:.1f} times the fitted rows' "
+                f"in row {row + 1:,} {names[column]!r} lies {beyond[row, column]:.4g} times the fitted rows' "
                 "whole range beyond it"
             )
         else:
             row = int(apart.argmax())
             most = (
-                f"row {row + 1:,} combines its columns as no fitted row did, {apart[row]:.1f} times as far "
+                f"row {row + 1:,} combines its columns as no fitted row did, {apart[row]:.4g} times as far "
                 f"from them as any was from the others; {names[self._odd(design[row])]!r} is the oddest "
                 "beside the rest"
             )

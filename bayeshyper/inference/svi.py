@@ -190,7 +190,9 @@ def _fit(
         model.kl_weight = 1.0
     warn_of_few_held_out(start.rows, "calibration.holdout", "choose temperature and noise")
     warn_of_few_held_out(0 if heldout is None else len(heldout[0]), "stopping.holdout", "end the fit by")
-    if doubt := unfinished(history):
+    # Weights that are trained without a prior follow their rows for ever, and predict the worse for it.
+    free = any(parameter.requires_grad for parameter in model.target.parameters())
+    if not free and (doubt := unfinished(history)):
         warn(NotConvergedWarning, doubt)
     return history
 

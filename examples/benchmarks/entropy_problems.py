@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 
 from bayeshyper import BayesianModel, Hypernetwork, HypernetworkSettings, ImplicitGuide, Target
 from bayeshyper.diagnostics import Audit, audit
+from bayeshyper.errors import NotConvergedWarning
 from bayeshyper.inference import (
     ENTROPIES,
     OBJECTIVES,
@@ -115,7 +117,9 @@ class NetworkProblem:
             warm_start=WarmStartSettings(steps=50),
             kl=KLSettings(start=1.0, anneal=0.0),  # annealing makes importance weights sharp
         )
-        fit(model, guide, self.x, self.y, settings)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", NotConvergedWarning)  # a quick look takes few steps
+            fit(model, guide, self.x, self.y, settings)
         found = audit(model, guide.hypernetwork, self.x, self.y, draws=draws)
         return Trained(model, guide.hypernetwork, found)
 

@@ -21,6 +21,7 @@ import sys
 import threading
 import time
 import traceback
+import warnings
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -39,7 +40,7 @@ from results import AUDIT, Job, append, finished, versions
 
 from bayeshyper import HyperRegressor
 from bayeshyper.diagnostics import crps, pit_coverage, rmse
-from bayeshyper.errors import BayeshyperError, DataError
+from bayeshyper.errors import BayeshyperError, DataError, NotConvergedWarning
 from bayeshyper.recipes import parse_override
 
 UCI = Path(__file__).parents[3] / "shared" / "data" / "uci"
@@ -177,7 +178,9 @@ def prepare_worker() -> None:
     threading.Thread(target=follow, daemon=True).start()
     torch.set_num_threads(1)
     rows = np.linspace(-1.0, 1.0, 40).reshape(20, 2)
-    HyperRegressor(settings={"optimizer.steps": 2}, random_state=0, verbose=False).fit(rows, rows[:, 0])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotConvergedWarning)  # it is there to load all that a fit needs
+        HyperRegressor(settings={"optimizer.steps": 2}, random_state=0, verbose=False).fit(rows, rows[:, 0])
 
 
 def run(job: Job, folder: Path | None, audited: bool) -> dict[str, Any]:

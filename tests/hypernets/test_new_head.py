@@ -14,12 +14,14 @@ PARTS = ("bayeshyper", "models", "inference")
 
 # Run in the copy: it is known by its name, its option is a recipe's key, it fits, and a file brings it back.
 SCRIPT = """
+import warnings
 import numpy as np
 from bayeshyper import HyperRegressor
-from bayeshyper.errors import RecipeError
+from bayeshyper.errors import NotConvergedWarning, RecipeError
 from bayeshyper.hypernets import HEADS
 from bayeshyper.testing import HeadTestCase
 
+warnings.simplefilter("ignore", NotConvergedWarning)  # so few steps are enough to see that it trains
 x = np.random.default_rng(0).normal(size=(40, 2))
 y = x[:, 0] + 0.1 * x[:, 1]
 new = {"hypernetwork.head": "shared", "hypernetwork.distinct": 7, "optimizer.steps": 40}

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import errno
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -48,6 +49,14 @@ def run(stages: Stages, *, until: int = 99, totals: tuple[int, int] = (4, 6)) ->
 
 
 WHOLE = run(Stages())
+
+
+@pytest.fixture(autouse=True)
+def _ctrl_c() -> Iterator[None]:
+    """A job in the background ignores it, and so would the tests."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 def test_without_a_checkpoint_all_steps_are_taken() -> None:
