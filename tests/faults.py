@@ -2,6 +2,7 @@
 
     python -m tests.faults                # run them all, and write the table into docs/faults.md
     python -m tests.faults --only kill    # those whose words have this in them, and write nothing
+    python -m tests.faults --from a.xml b.xml    # what earlier runs found: pytest's --junitxml, of all tests
 
 `tests/faults.toml` says of each fault how it is injected, what comes of it, and which tests show that. The
 cases are counted as the tests run: one for each test and each of its parameters, or as many as a test says
@@ -15,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import tomllib
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 from xml.etree import ElementTree
@@ -69,13 +71,22 @@ def run(tests: list[str]) -> Found:
         report = Path(folder) / "report.xml"
         command = [sys.executable, "-m", "pytest", "-q", "-n", "2", f"--junitxml={report}", *tests]
         subprocess.run(command, cwd=ROOT, stdout=subprocess.DEVNULL, check=False)
-        return counted(ElementTree.parse(report))
+        return counted(ElementTree.parse(report).iter("testcase"))
 
 
-def counted(report: ElementTree.ElementTree) -> Found:
-    """The cases of a report that pytest wrote."""
+def chosen(reports: list[Path], tests: list[str]) -> Iterator[ElementTree.Element]:
+    """What reports have of some files and folders of tests."""
+    modules = [test.removesuffix(".py").replace("/", ".") for test in tests]
+    for report in reports:
+        for test in ElementTree.parse(report).iter("testcase"):
+            if any(f"{test.get('classname')}.".startswith(f"{module}.") for module in modules):
+                yield test
+
+
+def counted(tests: Iterable[ElementTree.Element]) -> Found:
+    """The cases of tests, as pytest reports them."""
     cases = failed = skipped = 0
-    for test in report.iter("testcase"):
+    for test in tests:
         told = [int(item.get("value", "1")) for item in test.iter("property") if item.get("name") == "cases"]
         own = told[0] if told else 1
         skipped += own if test.find("skipped") is not None else 0
@@ -105,11 +116,13 @@ def main() -> None:
     """Run, and write or print."""
     parser = argparse.ArgumentParser(description=str(__doc__).partition("\n\n")[0])
     parser.add_argument("--only", default="", help="part of a fault's words; the table is then only printed")
+    parser.add_argument("--from", nargs="+", type=Path, dest="reports", help="count in these reports")
     options = parser.parse_args()
     rows = []
     for fault in faults():
         if options.only.lower() in " ".join(fault[:4]).lower():
-            rows.append((fault, run(fault.tests)))
+            found = counted(chosen(options.reports, fault.tests)) if options.reports else run(fault.tests)
+            rows.append((fault, found))
             print(f"{rows[-1][1].words:>12}  {fault.fault}", flush=True)
     lines = "\n".join(table(rows))
     if options.only:
