@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import glob
+import hashlib
 import os
 import secrets
 from collections.abc import Iterator
@@ -66,7 +67,7 @@ def remove_unfinished(path: Path) -> None:
 
 def _beginning(path: Path) -> str:
     """Of the name of a file that will be renamed: with all of it, the longest name has no room for more."""
-    return f".{path.name[:32]}."
+    return f".{path.name[:24]}.{hashlib.sha256(os.fsencode(path.name)).hexdigest()[:8]}."
 
 
 def _flush_folder(folder: Path) -> None:

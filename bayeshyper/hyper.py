@@ -106,8 +106,10 @@ class HyperEstimator(TableEstimator):
 
     def _seed(self, checkpoint: Checkpoint | None) -> int:
         """Of everything random: where any will do, that of the fit to go on with."""
-        known = checkpoint.seed() if checkpoint is not None and self.random_state is None else None
-        return int(check_random_state(self.random_state).randint(2**31 - 1)) if known is None else known
+        known = checkpoint.owner() if checkpoint is not None and self.random_state is None else None
+        if known is not None:
+            return int(known["seed"])
+        return int(check_random_state(self.random_state).randint(2**31 - 1))
 
     def _inference_name(self, recipe: Mapping[str, Any]) -> str:
         """The inference recipe's name, or the file that it stands in."""
@@ -175,7 +177,7 @@ class HyperEstimator(TableEstimator):
                 progress=progress,
                 checkpoint=checkpoint,
             )
-        self._checkpoint = checkpoint
+        self._checkpoint = None if checkpoint is None else (checkpoint, checkpoint.owner())
         self._keep_draws(self._draw_once(seed + 1))
 
     @torch.no_grad()

@@ -58,6 +58,8 @@ class StoredEstimator(HyperEstimator):
         once the file is safe.
         """
         check_is_fitted(self)
+        if self._checkpoint is not None and Path(path).absolute() in self._checkpoint[0].files:
+            raise ValueError(f"Got {path}, which is the fit's own checkpoint, expected another path.")
         tensors = {f"guide.{name}": tensor for name, tensor in self._guide.state_dict().items()}
         tensors |= {f"model.{name}": tensor for name, tensor in self._model.state_dict().items()}
         tensors["draws"] = self._draws
@@ -87,7 +89,8 @@ class StoredEstimator(HyperEstimator):
         )
         write_model_file(Path(path), record, tensors)
         if self._checkpoint is not None:
-            self._checkpoint.remove()
+            checkpoint, owner = self._checkpoint
+            checkpoint.remove(owner)
 
     @classmethod
     def load(cls, path: str | Path, network: nn.Module | None = None) -> Self:

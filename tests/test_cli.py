@@ -638,3 +638,22 @@ def test_a_command_that_is_not_one_exits_with_2(arguments: list[str]) -> None:
 
 def test_compare_calls_the_baselines_by_their_own_names() -> None:
     assert {name: baseline.label for name, baseline in BASELINES.items()} == contest.BASELINES
+
+
+def test_labels_are_read_as_they_were_fitted_whatever_else_a_file_holds(tmp_path: Path) -> None:
+    codes = np.random.default_rng(0).permutation(["01", "1", "A7"] * 40)
+    sales = np.where(codes == "01", 5.0, 2.0) + 0.1 * np.random.default_rng(1).normal(size=120)
+    table, both, alone = (tmp_path / name for name in ("shops.csv", "both.csv", "alone.csv"))
+    table.write_text("code,sales\n" + "".join(f"{c},{s:.3f}\n" for c, s in zip(codes, sales, strict=True)))
+    both.write_text("code\n01\n1\nA7\n")
+    alone.write_text("code\n01\n1\n")
+    model = tmp_path / "shops.bayeshyper"
+    short = ("--inference", "bayes", "--set", "optimizer.steps=60")
+    succeed("fit", table, "-t", "sales", "-o", model, *short)
+    found = []
+    for path in (both, alone):
+        output = path.with_suffix(".out.csv")
+        succeed("predict", model, path, "-o", output)
+        found.append(pd.read_csv(output)["mean"].tolist()[:2])
+    assert found[0] == found[1]
+    assert found[0][0] > found[0][1] + 1.0

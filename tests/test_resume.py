@@ -112,6 +112,53 @@ def test_without_a_seed_of_its_own_a_fit_takes_that_of_its_checkpoint(tmp_path: 
     assert not same_bits(bits(first), bits(other))
 
 
+def test_what_is_no_state_of_this_fit_is_never_removed(tmp_path: Path) -> None:
+    path = tmp_path / "fit"
+    model = short().fit(X, Y, checkpoint=Checkpoint(path, steps=4))
+    with pytest.raises(ValueError, match="the fit's own checkpoint"):
+        model.save(path)
+    other = HyperRegressor(settings=SHORT, random_state=4)
+    other.fit(X, Y, checkpoint=Checkpoint(path, steps=4, replace=True))
+    model.save(tmp_path / "m.bayeshyper")
+    assert path.exists()
+    other.save(tmp_path / "m.bayeshyper")
+    assert not path.exists()
+
+
+class Scaled(torch.nn.Module):
+    """Two of them may differ in a number that neither their tensors nor their words tell."""
+
+    def __init__(self, scale: float) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.scale, self.layer = scale, torch.nn.Linear(3, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        made: torch.Tensor = torch.tanh(self.scale * self.layer(x))
+        return made
+
+
+def test_a_network_that_differs_in_a_number_alone_is_another_model(tmp_path: Path) -> None:
+    path, table = tmp_path / "fit", np.random.default_rng(1).normal(size=(60, 3))
+    first, second = (
+        HyperRegressor(network=Scaled(scale), settings=SHORT, random_state=0) for scale in (1.0, 5.0)
+    )
+    first.fit(table, Y, checkpoint=Checkpoint(path, steps=4))
+    with pytest.raises(CheckpointError, match="another model"):
+        second.fit(table, Y, checkpoint=path)
+
+
+def test_a_signal_after_the_last_step_is_not_swallowed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unfinished(_: object) -> None:
+        signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr("bayeshyper.inference.svi.unfinished", unfinished)
+    with pytest.raises(KeyboardInterrupt, match=r"after its last step\. Its state is in"):
+        short().fit(X, Y, checkpoint=Checkpoint(tmp_path / "fit", steps=4))
+
+
 COMMAND = [
     *(sys.executable, "-m", "bayeshyper", "fit", "table.csv", "--target", "progression"),
     *("--inference", "bayes", "--set", "optimizer.steps=1200", "--set", "batch_size=400"),

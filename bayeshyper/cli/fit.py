@@ -76,8 +76,14 @@ def fit(
     estimator = make_estimator(chosen, model=model, inference=inference, settings=changes, seed=seed)
     checkpoint = Checkpoint(f"{path}.checkpoint", seconds=checkpoint_every, replace=force)
     fitted = estimator.fit(X, y, checkpoint=checkpoint)
-    audit = fitted.audit()
-    fitted.save(path)
+    try:
+        audit = fitted.audit()
+        fitted.save(path)
+    except KeyboardInterrupt:
+        stands = path if path.exists() and checkpoint.owner() is None else None
+        raise KeyboardInterrupt(
+            f"the model stands in {stands}." if stands else "no model was written; the same command goes on."
+        ) from None
     say(
         f"Fitted a {chosen} of {target} to {len(X):,} rows and {X.shape[1]} columns in "
         f"{fitted.history_.seconds:.1f} s; ELBO {audit.elbo_lower:,.1f} to {audit.elbo_upper:,.1f} nats."

@@ -46,7 +46,8 @@ def predict(
     if not 0 < level < 1:
         raise DataError(f"Got --level {level:g}, expected a probability between 0 and 1, such as 0.9.")
     check_table(output, data, model, force=force)
-    fitted, frame = _load(model), _read(data)
+    fitted = _load(model)
+    frame = _read(fitted, data)
     predictive = fitted.predictive(_features(fitted, frame, data))
     write_table(_as_table(predictive, level), output)
     interval = (
@@ -116,13 +117,13 @@ def report(
     from bayeshyper.diagnostics._words import plural
 
     check_folder(output, force=force)
-    fitted, frame = _load(model), _read(data)
+    fitted = _load(model)
     target = target or getattr(fitted, "target_name_", None)
     if target is None:
         raise DataError(f"{model} does not say what its target is called: give its column with --target.")
-    X, y = split_target(frame, target)
+    X, y = split_target(_read(fitted, data, target), target)
     X = _features(fitted, X, data)
-    strange = None if unfamiliar is None else _features(fitted, _read(unfamiliar), unfamiliar)
+    strange = None if unfamiliar is None else _features(fitted, _read(fitted, unfamiliar), unfamiliar)
     with filled_folder(output) as folder:
         fitted.report(X, y, folder, title=f"{target} in {data.name}", unfamiliar=strange, max_rows=max_rows)
     say(f"Wrote {output / 'report.html'}, judged on {plural(min(len(y), max_rows), 'row')}.")
@@ -134,10 +135,14 @@ def _load(path: Path) -> Any:
     return load(path)
 
 
-def _read(path: Path) -> pd.DataFrame:
+def _read(fitted: Any, path: Path, target: str | None = None) -> pd.DataFrame:
+    """A table whose columns of labels are read as they were when the model was fitted."""
     from bayeshyper.data import read_table
 
-    return read_table(path)
+    text = set(fitted.encoder_.labelled)
+    if target is not None and getattr(fitted, "classes_", None) is not None:
+        text |= {target} if all(isinstance(label, str) for label in fitted.classes_.tolist()) else set()
+    return read_table(path, text=text)
 
 
 def _features(fitted: Any, frame: pd.DataFrame, path: Path) -> pd.DataFrame:

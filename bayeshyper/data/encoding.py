@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any, get_args
@@ -26,7 +25,7 @@ from bayeshyper.data.columns import (
 )
 from bayeshyper.data.features import as_features, column_names, has_names
 from bayeshyper.data.names import listed, mismatch
-from bayeshyper.errors import DataError, DataWarning
+from bayeshyper.errors import DataError, DataWarning, warn
 
 __all__ = ["TableEncoder"]
 
@@ -108,6 +107,12 @@ class TableEncoder:
         """The names of the columns that fit saw, or None for an array without names."""
         self._fitted()
         return np.array(self._names, dtype=object) if self._named else None
+
+    @property
+    def labelled(self) -> list[str]:
+        """The names of the columns that are read as labels."""
+        self._fitted()
+        return [name for name, kind in zip(self._names, self._kinds, strict=True) if kind == "category"]
 
     @property
     def n_features_out_(self) -> int:
@@ -270,4 +275,4 @@ def _are_texts(names: Any) -> bool:
 
 
 def _warn(message: str) -> None:
-    warnings.warn(message, DataWarning, stacklevel=4)
+    warn(DataWarning, message)

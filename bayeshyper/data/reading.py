@@ -6,7 +6,7 @@ import io
 import re
 import warnings
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from os import PathLike
 from pathlib import Path
 
@@ -30,7 +30,7 @@ EXCEL_HINT = re.compile(rb"\s*\"?sep=.\"?[ \t]*(?=[\r\n])")
 BYTES_PER_CELL = 16
 
 
-def read_table(path: str | PathLike[str]) -> pd.DataFrame:
+def read_table(path: str | PathLike[str], *, text: Collection[str] = ()) -> pd.DataFrame:
     r"""Reads a CSV or Parquet file with one row per observation and a header line.
 
     CSV is UTF-8 text (or UTF-16 with its byte-order mark), plain or gzipped, whose delimiter (comma,
@@ -41,6 +41,8 @@ def read_table(path: str | PathLike[str]) -> pd.DataFrame:
 
     Args:
         path: A file ending in .csv, .tsv, .txt (each also with .gz), .parquet or .pq.
+        text: Columns of labels, which a text file's are read as they are written: where another file had "01"
+            beside "A7", this one's "01" alone is no number either.
 
     Returns:
         The table, rows numbered from 0.
@@ -69,13 +71,13 @@ def read_table(path: str | PathLike[str]) -> pd.DataFrame:
             f"{path} does not end in .csv, .tsv, .txt (each also with .gz), .parquet or .pq, "
             "the formats that can be read: save the table as CSV or Parquet."
         )
-    frame = _read_parquet(path) if name.endswith(PARQUET_SUFFIXES) else _read_text(path)
+    frame = _read_parquet(path) if name.endswith(PARQUET_SUFFIXES) else _read_text(path, text)
     if frame.empty:
         raise DataError(f"{path} has a header but no rows: a table needs at least one row under its header.")
     return frame
 
 
-def _read_text(path: Path) -> pd.DataFrame:
+def _read_text(path: Path, text: Collection[str]) -> pd.DataFrame:
     raw = EXCEL_HINT.sub(b"", read_utf8(path), count=1)
     dialect, records = sniff(path, raw)
     header = [name.strip() for name in records[0]]
@@ -92,6 +94,7 @@ def _read_text(path: Path) -> pd.DataFrame:
             header=0,
             names=range(len(header)),
             index_col=False,
+            dtype={place: str for place, name in enumerate(header) if name in text},
             na_values=MISSING_MARKS,
             skipinitialspace=True,
             low_memory=False,  # types from the whole column, not chunk by chunk

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from bayeshyper.errors import NotConvergedWarning, TrainingDiverged, warn
 from bayeshyper.models import BayesianModel
+from bayeshyper.threads import seeded
 from bayeshyper.version import __version__
 
 from .batches import Batches
@@ -202,11 +203,13 @@ def _identity(
 ) -> dict[str, str]:
     """What tells a fit from others, before it has begun."""
     parts = (repr(model.target.network), repr(model.likelihood), repr(model.prior))
+    with torch.no_grad(), seeded(0):  # a network may draw random numbers
+        outputs = model.outputs(guide.hypernetwork.mean, data[0][:8])  # two may differ in a number alone
     return {
         "version": f"bayeshyper {__version__}, torch {torch.__version__}",
         "data": digest(data),
         "settings": digest((asdict(settings[0]), settings[1])),
-        "model": digest((parts, model.state_dict(), guide.state_dict())),
+        "model": digest((parts, outputs, model.state_dict(), guide.state_dict())),
         "seed": str(seed),
     }
 

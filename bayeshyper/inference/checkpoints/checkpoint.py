@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import os
-import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
 from bayeshyper.container import read_container, write_container
-from bayeshyper.errors import CheckpointError, CheckpointWarning, ModelFileError
+from bayeshyper.errors import CheckpointError, CheckpointWarning, ModelFileError, warn
 from bayeshyper.files import remove_unfinished
 
 from .states import packed, unpacked
@@ -21,6 +20,8 @@ from .states import packed, unpacked
 __all__ = ["Checkpoint"]
 
 KIND, VERSION = "checkpoint", 1
+# What a checkpoint begins with, after eight bytes.
+OPENING = b'{"__metadata__":{"bayeshyper":"{'
 # What two fits may differ in, in words.
 OTHER = {
     "version": "another version of bayeshyper or torch",
@@ -62,8 +63,18 @@ class Checkpoint:
 
     @classmethod
     def at(cls, where: Checkpoint | str | os.PathLike[str] | None) -> Checkpoint | None:
-        """A checkpoint as it stands, or one at a path."""
-        return cls(where) if isinstance(where, str | os.PathLike) else where
+        """A checkpoint as it stands, or one at a path; wherever the process goes, its path stays the same.
+
+        Raises:
+            CheckpointError: The folder is missing, or the path is that of a folder.
+        """
+        if where is None:
+            return None
+        given = where if isinstance(where, Checkpoint) else cls(where)
+        path = Path(given.path).absolute()
+        if path.is_dir() or not path.parent.is_dir():
+            raise CheckpointError(f"Got the checkpoint {path}, expected a file in a folder that there is.")
+        return replace(given, path=path)
 
     @property
     def files(self) -> tuple[Path, Path]:
@@ -95,22 +106,18 @@ class Checkpoint:
             fit: As for `write`.
 
         Raises:
-            CheckpointError: It is of another fit, and not to be replaced.
+            CheckpointError: It is of another fit, and not to be replaced; or it is no checkpoint at all, or
+                cannot be read now.
         """
         remove_unfinished(self.files[0])
         for file in self.files:
+            if not (opening := _opening(file)):
+                continue
             try:
                 _, record, tensors = read_container(file, KIND, VERSION)
                 found, state = record["fit"], unpacked(record["state"], tensors)
-            except FileNotFoundError:
-                continue
-            except (ModelFileError, KeyError) as error:
-                warnings.warn(
-                    f"{error} The fit goes on from the state before it, or starts anew if there is none.",
-                    CheckpointWarning,
-                    stacklevel=2,
-                )
-                file.unlink()  # or the next write would put it in the place of the one that is whole
+            except (ModelFileError, LookupError, TypeError) as error:
+                self._put_aside(file, opening, error)
                 continue
             if found == fit:
                 return dict(state)
@@ -118,17 +125,38 @@ class Checkpoint:
                 raise CheckpointError(self._refusal(file, fit, found))
         return {}
 
-    def seed(self) -> int | None:
-        """The seed of the fit whose state it is; None where there is no state."""
+    def _put_aside(self, file: Path, opening: bytes, error: Exception) -> None:
+        """Rename a damaged checkpoint: the next write would put it in the place of the one that is whole.
+
+        Raises:
+            CheckpointError: It is none, or not damaged but newer.
+        """
+        torn = opening.rstrip(b"\0")[8 : 8 + len(OPENING)]
+        if not OPENING.startswith(torn) or "update bayeshyper" in str(error):
+            raise CheckpointError(
+                f"{file} is no checkpoint that this bayeshyper can read, and is left as it is ({error}) Give "
+                "another path."
+            )
+        aside = file.with_name(f"{file.name}.damaged")
+        os.replace(file, aside)
+        warn(
+            CheckpointWarning,
+            f"{error} It is now {aside.name}, and the fit goes on from the state before it, or starts anew "
+            "if there is none.",
+        )
+
+    def owner(self) -> dict[str, str] | None:
+        """What tells the fit whose state it is from others; None where there is no state."""
         for file in self.files:
-            with contextlib.suppress(FileNotFoundError, ModelFileError, KeyError, ValueError):
-                return int(read_container(file, KIND, VERSION)[1]["fit"]["seed"])
+            if (found := _owner(file)) is not None:
+                return found
         return None
 
-    def remove(self) -> None:
-        """Remove both files, once what they lead to is safe."""
+    def remove(self, fit: Mapping[str, str] | None) -> None:
+        """Remove the files that are of a fit, once what they lead to is safe."""
         for file in self.files:
-            file.unlink(missing_ok=True)
+            if fit is not None and _owner(file) == fit:
+                file.unlink()
 
     def _refusal(self, file: Path, fit: Mapping[str, str], found: Mapping[str, str]) -> str:
         others = [words for name, words in OTHER.items() if found.get(name) != fit.get(name)]
@@ -136,3 +164,30 @@ class Checkpoint:
             f"{file} is the state of a fit with {' and '.join(others)}: remove it, give another path, or "
             "have it replaced (replace=True, --force)."
         )
+
+
+def _opening(file: Path) -> bytes:
+    """The first bytes of a file; none where there is no file.
+
+    Raises:
+        CheckpointError: It cannot be read, or is no regular file.
+    """
+    try:
+        if file.exists() and not file.is_file():
+            raise CheckpointError(f"{file} is no regular file: give another path for the checkpoint.")
+        with file.open("rb") as opened:
+            return opened.read(4096) or b"\0"
+    except FileNotFoundError:
+        return b""
+    except OSError as error:
+        raise CheckpointError(
+            f"{file} cannot be read ({error.strerror}), and is left as it is: see to that, or give another "
+            "path."
+        ) from error
+
+
+def _owner(file: Path) -> dict[str, str] | None:
+    try:
+        return dict(read_container(file, KIND, VERSION)[1]["fit"])
+    except (FileNotFoundError, ModelFileError, LookupError, TypeError, ValueError):
+        return None

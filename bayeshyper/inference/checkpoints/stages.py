@@ -6,13 +6,12 @@ import copy
 import signal
 import sys
 import time
-import warnings
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from types import TracebackType
 from typing import Any, Protocol, Self
 
-from bayeshyper.errors import CheckpointWarning
+from bayeshyper.errors import CheckpointWarning, warn
 
 from .checkpoint import Checkpoint
 from .signals import PostponedSignals
@@ -86,6 +85,9 @@ class Stages:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._signals.__exit__(kind, error, trace)
+        if error is None and self._signals.received:
+            there = self._checkpoint is not None and self._checkpoint.owner() is not None
+            self._stop(self._signals.received, "its last step", there)
 
     @property
     def seconds(self) -> float:
@@ -145,11 +147,10 @@ class Stages:
         try:
             checkpoint.write(self._fit, state)
         except OSError as error:
-            warnings.warn(
+            warn(
+                CheckpointWarning,
                 f"The state of the fit could not be written to {checkpoint.path} ({error.strerror}): it goes "
                 "on, and would start from an earlier state if it were ended now. Make room there.",
-                CheckpointWarning,
-                stacklevel=2,
             )
             return False
         finally:
@@ -162,7 +163,7 @@ class Stages:
         sentence = f"Stopped by {received.name} after {where}."
         if saved and self._checkpoint is not None:
             path = self._checkpoint.path
-            sentence += f" All of it is in {path}: start the same fit again, and it goes on from there."
+            sentence += f" Its state is in {path}: start the same fit again, and it goes on from there."
         if received == signal.SIGINT:
             raise KeyboardInterrupt(sentence)
         print(sentence, file=sys.stderr)

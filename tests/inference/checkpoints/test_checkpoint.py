@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from bayeshyper import files
+from bayeshyper.container import write_container
 from bayeshyper.errors import CheckpointError, CheckpointWarning
 from bayeshyper.inference import Checkpoint
 
@@ -114,12 +115,13 @@ def test_a_write_that_fails_or_is_killed_anywhere_leaves_a_state(
 
 def test_what_a_kill_left_half_written_is_removed(checkpoint: Checkpoint) -> None:
     folder = checkpoint.files[0].parent
-    kept = [".fit.0123456789abcdef.tmp", ".fit.checkpoint.other.tmp"]
-    for name in (".fit.checkpoint.0123456789abcdef.tmp", *kept):
+    of, other = (files._beginning(folder / name) for name in ("fit.checkpoint", "fit.checkpoint2"))
+    kept = [f"{of}other.tmp", f"{other}0123456789abcdef.tmp"]
+    for name in (f"{of}0123456789abcdef.tmp", *kept):
         (folder / name).write_bytes(b"half")
     assert number_in(checkpoint) == 2
     hidden = sorted(path.name for path in folder.iterdir() if path.name.startswith("."))
-    assert hidden == kept
+    assert hidden == sorted(kept)
 
 
 @pytest.mark.parametrize("name", FIT)
@@ -136,9 +138,60 @@ def test_all_that_differs_is_named(checkpoint: Checkpoint) -> None:
 
 
 def test_it_can_be_removed(checkpoint: Checkpoint) -> None:
-    checkpoint.remove()
-    checkpoint.remove()
+    checkpoint.remove(None)
+    checkpoint.remove({**FIT, "seed": "1"})
+    assert all(file.exists() for file in checkpoint.files)
+    assert checkpoint.owner() == FIT
+    checkpoint.remove(FIT)
+    checkpoint.remove(FIT)
     assert list(checkpoint.files[0].parent.iterdir()) == []
+    assert checkpoint.owner() is None
+
+
+@pytest.mark.parametrize(
+    "content", [b"a,b\n1,2\n3,4\n", b"PK\x03\x04" + bytes(range(100)), bytes(range(256))]
+)
+def test_a_file_that_is_no_checkpoint_is_refused_and_kept(content: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "table.csv"
+    path.write_bytes(content)
+    for replacing in (False, True):
+        with pytest.raises(CheckpointError, match=r"table\.csv is no checkpoint .* is left as it is"):
+            Checkpoint(path, replace=replacing).read(FIT)
+    assert path.read_bytes() == content
+
+
+def test_a_newer_checkpoint_is_refused_and_kept(checkpoint: Checkpoint) -> None:
+    newest, _ = checkpoint.files
+    write_container(newest, "checkpoint", 99, {}, {})
+    before = newest.read_bytes()
+    with pytest.raises(CheckpointError, match="update bayeshyper"):
+        checkpoint.read(FIT)
+    assert newest.read_bytes() == before
+
+
+def test_a_checkpoint_that_cannot_be_read_now_is_kept(
+    checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: object, **__: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "open", refused)
+        with pytest.raises(CheckpointError, match=r"cannot be read .Permission denied"):
+            checkpoint.read(FIT)
+    assert number_in(checkpoint) == 2
+
+
+def test_a_path_is_a_file_in_a_folder_that_there_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for path in (tmp_path, tmp_path / "missing" / "fit"):
+        with pytest.raises(CheckpointError, match="expected a file in a folder"):
+            Checkpoint.at(path)
+    with pytest.raises(CheckpointError, match="no regular file"):
+        Checkpoint("/dev/null").read(FIT)
+    monkeypatch.chdir(tmp_path)
+    made = Checkpoint.at("fit")
+    assert made is not None
+    assert made.path == tmp_path / "fit"
 
 
 @pytest.mark.parametrize("wrong", [{"seconds": 0.0}, {"seconds": float("nan")}, {"steps": 0}])

@@ -123,7 +123,7 @@ def test_a_signal_ends_the_fit_after_its_step_with_all_of_it_kept(
     assert list(Stages(checkpoint).stage("first")(5, part=Sum())) == [4, 5]
     said = str(caught.value) if number == signal.SIGINT else capsys.readouterr().err
     assert said.startswith(
-        f"Stopped by {number.name} after step 3 of 5 (first). All of it is in {tmp_path}/fit"
+        f"Stopped by {number.name} after step 3 of 5 (first). Its state is in {tmp_path}/fit"
     )
     assert isinstance(caught.value, KeyboardInterrupt) or caught.value.code == 143
 
@@ -140,7 +140,7 @@ def test_a_full_disk_does_not_end_a_fit(tmp_path: Path, monkeypatch: pytest.Monk
     assert list(tmp_path.iterdir()) == []
     with pytest.warns(CheckpointWarning), pytest.raises(KeyboardInterrupt) as caught:
         interrupted_on_a_full_disk(checkpoint, monkeypatch, full)
-    assert "All of it" not in str(caught.value)
+    assert "Its state is in" not in str(caught.value)
 
 
 def interrupted_on_a_full_disk(checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch, full: object) -> None:
