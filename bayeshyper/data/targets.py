@@ -11,8 +11,8 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.utils.validation import column_or_1d
 
 from bayeshyper.data.balance import imbalance
-from bayeshyper.data.columns import LARGEST, plain_numbers
-from bayeshyper.errors import ClassImbalanceWarning, DataError, warn
+from bayeshyper.data.columns import LARGEST, doubt, plain_numbers
+from bayeshyper.errors import ClassImbalanceWarning, DataError, DataWarning, warn
 
 __all__ = ["TargetScaler", "Task", "category_order", "check_target", "infer_task"]
 
@@ -172,6 +172,8 @@ def _check_labels(values: NDArray[Any], what: str) -> NDArray[Any]:
             f"{what} has a class of its own for each of its {len(values)} rows: choose a target whose "
             "classes come back, or clean it into numbers for regression."
         )
+    if why := doubt(pd.Series(classes, dtype=object)):
+        warn(DataWarning, f"{what} is read as classes {why}.")
     if found := imbalance(what, classes.tolist(), counts):
         warn(ClassImbalanceWarning, found)
     return values

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from bayeshyper.data import TargetScaler, check_target, infer_task
-from bayeshyper.errors import ClassImbalanceWarning, DataError
+from bayeshyper.errors import ClassImbalanceWarning, DataError, DataWarning
 
 
 @pytest.mark.parametrize(
@@ -169,3 +169,16 @@ def test_the_scaler_does_not_care_for_the_unit(unit: float) -> None:
     np.testing.assert_allclose(
         TargetScaler.fit(y * unit).transform(y * unit), TargetScaler.fit(y).transform(y)
     )
+
+
+TEXTS = {
+    "looks like a number": ["1,500", "980", "1,200"] * 4,
+    "because of 'n.a.'": [*map(str, [*range(30), *range(30)]), "n.a."],
+}
+
+
+@pytest.mark.filterwarnings("ignore::bayeshyper.ClassImbalanceWarning")
+@pytest.mark.parametrize("words", TEXTS)
+def test_classes_that_may_be_meant_as_numbers_are_said_to_be_classes(words: str) -> None:
+    with pytest.warns(DataWarning, match=f"y is read as classes .*{words}"):
+        check_target(np.array(TEXTS[words], dtype=object), "classification")
