@@ -190,7 +190,8 @@ class StoredEstimator(HyperEstimator):
             raise ValueError(f"Got {len(means)} members, expected {self.settings_.members}.")
         for prefix, module in (("guide.", self._guide), ("model.", self._model)):
             _fill(module, _under(prefix, tensors))
-        wrong = [name for name, part in self._guide.named_parameters() if not part.isfinite().all()]
+        parts = {**dict(self._guide.named_parameters()), **self._model.target.state_dict()}
+        wrong = [name for name, part in parts.items() if not part.isfinite().all()]
         if wrong:
             raise ValueError(f"Got {listed(wrong, most=4)} not finite, as no fit ends.")
 
