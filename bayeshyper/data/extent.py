@@ -108,14 +108,14 @@ class Extent:
         if outside.max() > TWICE:
             row, column = divmod(int(beyond.argmax()), beyond.shape[1])
             most = (
-                f"in row {row + 1:,} {names[column]!r} lies {beyond[row, column]:.4g} times the fitted rows' "
-                "whole range beyond it"
+                f"in row {row + 1:,} {names[column]!r} lies {_times(beyond[row, column])} times the fitted "
+                "rows' whole range beyond it"
             )
         else:
             row = int(apart.argmax())
             most = (
-                f"row {row + 1:,} combines its columns as no fitted row did, {apart[row]:.4g} times as far "
-                f"from them as any was from the others; {names[self._odd(design[row])]!r} is the oddest "
+                f"row {row + 1:,} combines its columns as no fitted row did, {_times(apart[row])} times as "
+                f"far from them as any was from the others; {names[self._odd(design[row])]!r} is the oddest "
                 "beside the rest"
             )
         count, first = int(far.sum()), int(far.argmax()) + 1
@@ -160,6 +160,10 @@ class Extent:
             inverse=arrays["inverse"],
             apart=float(arrays["apart"]),
         )
+
+
+def _times(value: float) -> str:
+    return f"{value:.1f}" if value < 1e6 else f"{value:.1e}"
 
 
 def _width(low: Array, high: Array) -> Array:
