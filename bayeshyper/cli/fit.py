@@ -80,10 +80,8 @@ def fit(
         audit = fitted.audit()
         fitted.save(path)
     except KeyboardInterrupt:
-        stands = path if path.exists() and checkpoint.owner() is None else None
-        raise KeyboardInterrupt(
-            f"the model stands in {stands}." if stands else "no model was written; the same command goes on."
-        ) from None
+        sentence = f"{path} may not hold this fit yet; the same command goes on with it."
+        raise KeyboardInterrupt(sentence) from None
     say(
         f"Fitted a {chosen} of {target} to {len(X):,} rows and {X.shape[1]} columns in "
         f"{fitted.history_.seconds:.1f} s; ELBO {audit.elbo_lower:,.1f} to {audit.elbo_upper:,.1f} nats."
