@@ -20,9 +20,21 @@ from bayeshyper.errors import ModelFileError
 from bayeshyper.strictjson import read_json, to_json
 from bayeshyper.tensorfile import TensorFile, read_tensor_file, write_tensor_file
 
-__all__ = ["KEY", "not_ours", "open_container", "read_container", "unpack", "write_container"]
+__all__ = [
+    "KEY",
+    "NewerFileError",
+    "not_ours",
+    "open_container",
+    "read_container",
+    "unpack",
+    "write_container",
+]
 
 KEY = "bayeshyper"
+
+
+class NewerFileError(ModelFileError):
+    """A file that is whole, and of a version that a newer bayeshyper writes."""
 
 
 def write_container(
@@ -95,7 +107,7 @@ def unpack(
     if isinstance(version, bool) or version < 1:
         raise not_ours(path, kind, f"it has version {version}")
     if version > newest:
-        raise ModelFileError(
+        raise NewerFileError(
             f"{path} has format version {version}, but this bayeshyper reads up to {newest}; "
             "update bayeshyper."
         )

@@ -11,7 +11,7 @@ from typing import Any
 
 from torch import Tensor
 
-from bayeshyper.container import read_container, write_container
+from bayeshyper.container import NewerFileError, read_container, write_container
 from bayeshyper.errors import CheckpointError, CheckpointWarning, ModelFileError, warn
 from bayeshyper.files import remove_unfinished
 
@@ -132,7 +132,7 @@ class Checkpoint:
             CheckpointError: It is none, or not damaged but newer.
         """
         torn = opening.rstrip(b"\0")[8 : 8 + len(OPENING)]
-        if not OPENING.startswith(torn) or "update bayeshyper" in str(error):
+        if not OPENING.startswith(torn) or isinstance(error, NewerFileError):
             raise CheckpointError(
                 f"{file} is no checkpoint that this bayeshyper can read, and is left as it is ({error}) Give "
                 "another path."
