@@ -25,7 +25,7 @@ from bayeshyper.inference import (
     fit,
 )
 from bayeshyper.inference import start as start_module
-from bayeshyper.models import BayesianModel
+from bayeshyper.models import PRIORS, BayesianModel, Prior
 from tests.inference.toys import same_bits, small_problem, state_of
 
 USUAL = SVISettings(
@@ -52,6 +52,8 @@ RECIPES = {
     },
 }
 
+Fitted = tuple[History, list[Tensor]]
+
 
 class Ended(Exception):
     """Stands for whatever ends a process."""
@@ -65,10 +67,11 @@ def fitted(
     ended_at: int | None = None,
     checkpoint: Checkpoint | None = None,
     shift: float = 0.0,
-) -> tuple[History, list[Tensor]]:
+    prior: Prior | None = None,
+) -> Fitted:
     """A fit as a new process makes it, ended before a step where asked for: its history and its bits."""
     torch.manual_seed(5)
-    model, guide, x, y = small_problem(members=2)
+    model, guide, x, y = small_problem(members=2, prior=prior)
     entropy = ENTROPIES[settings.entropy](guide.hypernetwork)
     guide = ImplicitGuide(model, guide.hypernetwork, entropy=entropy, local=settings.local_reparameterization)
     held = (x[:5], y[:5]) if heldout else None
@@ -87,6 +90,17 @@ def fitted(
     return replace(history, seconds=0.0), state_of(guide, model)
 
 
+def fitted_in_parts(settings: SVISettings, path: Path, prior: Prior | None = None) -> Fitted:
+    """The same, ended over and over."""
+    checkpoint = Checkpoint(path, steps=1)
+    for step in (1, 2, 4, 6, 9, 12, 13, 15, 17, 20, 23):
+        try:
+            fitted(settings, prior=prior, checkpoint=checkpoint, ended_at=step)
+        except Ended:
+            continue
+    return fitted(settings, prior=prior, checkpoint=checkpoint)
+
+
 def ends_at(step: int, model: BayesianModel) -> Callable[..., None]:
     def progress(at: int, *_: object) -> None:
         if at >= step:
@@ -95,22 +109,23 @@ def ends_at(step: int, model: BayesianModel) -> Callable[..., None]:
     return progress
 
 
-def same(one: tuple[History, list[Tensor]], other: tuple[History, list[Tensor]]) -> bool:
+def same(one: Fitted, other: Fitted) -> bool:
     return one[0] == other[0] and same_bits(one[1], other[1])
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_a_fit_that_is_ended_over_and_over_comes_to_the_same_bits(recipe: str, tmp_path: Path) -> None:
-    whole = fitted(RECIPES[recipe])
-    checkpoint = Checkpoint(tmp_path / "fit", steps=1)
-    for step in (1, 2, 4, 6, 9, 12, 13, 15, 17, 20, 23):
-        try:
-            fitted(RECIPES[recipe], checkpoint=checkpoint, ended_at=step)
-        except Ended:
-            continue
-    assert same(fitted(RECIPES[recipe], checkpoint=checkpoint), whole)
+    settings, whole = RECIPES[recipe], fitted(RECIPES[recipe])
+    assert same(fitted_in_parts(settings, tmp_path / "fit"), whole)
     # And once more, now that all of it is done.
-    assert same(fitted(RECIPES[recipe], checkpoint=checkpoint), whole)
+    assert same(fitted(settings, checkpoint=Checkpoint(tmp_path / "fit", steps=1)), whole)
+
+
+@pytest.mark.parametrize("prior", PRIORS)
+def test_so_it_is_with_each_prior(prior: str, tmp_path: Path) -> None:
+    settings = RECIPES["a start without"]
+    whole = fitted(settings, prior=PRIORS[prior]())
+    assert same(fitted_in_parts(settings, tmp_path / "fit", PRIORS[prior]()), whole)
 
 
 @pytest.mark.parametrize(("scores", "every"), [([0.0, -1.0], 1), ([0.0, 1.0, 2.0], 1), ([0.0, 1.0, 2.0], 4)])

@@ -22,6 +22,7 @@ from bayeshyper.models import (
     Gaussian,
     Likelihood,
     NormalPrior,
+    Prior,
     Target,
     WeightSpec,
 )
@@ -237,6 +238,7 @@ def small_problem(
     members: int = 1,
     particles: int | None = None,
     likelihood: Likelihood | None = None,
+    prior: Prior | None = None,
     local: bool = True,
     noise_dim: int = 2,
     seed: int = 0,
@@ -246,7 +248,11 @@ def small_problem(
     generator = torch.Generator().manual_seed(seed)
     network = MLP(3, 1, hidden=(5,))
     model = BayesianModel(
-        Target(network), FanInPrior(), likelihood or Gaussian(), num_data=rows, particles=particles
+        Target(network),
+        prior or FanInPrior(),
+        likelihood or Gaussian(),
+        num_data=rows,
+        particles=particles,
     )
     mean = 0.3 * torch.randn(members, model.spec.size, generator=generator)
     net = HypernetworkSettings(noise_dim=noise_dim, hidden=(4,), gain=0.3, output_noise=0.1).build(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import numbers
 from collections.abc import Mapping
-from typing import Any, Literal, TypedDict
+from typing import Any, Literal, Self, TypedDict
 
 import torch
 from pyro.distributions import TorchDistribution
@@ -189,6 +189,11 @@ class Prior(nn.Module):
     def _load_from_state_dict(self, *args: Any) -> None:
         super()._load_from_state_dict(*args)
         self.log_normalizer = log_normalizer_of(self.scale)  # of the scales that have just been read
+
+    def _apply(self, *args: Any, **options: Any) -> Self:
+        super()._apply(*args, **options)  # type: ignore[no-untyped-call]
+        self.log_normalizer = log_normalizer_of(self.scale)  # a float64 whatever the type, as after loading
+        return self
 
     def extra_repr(self) -> str:
         """The choices that were made, for ``print`` and reports."""
