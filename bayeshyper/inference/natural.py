@@ -39,7 +39,9 @@ AVERAGING = 0.2
 LONGEST = 0.2
 # T is reached from a hundredth of it, over the first half of the steps: noise comes after fit.
 COLD = 0.01
-# Rows per step; the first of them give the curvature, which is most of a step's cost.
+# Rows per step; the first of them give the curvature, which is most of a step's cost. Where half of so many
+# differ, or fewer, each of these is taken at several draws: at one, few rows tell the curvature along few
+# directions, and the others stay as wide as the prior.
 ROWS = 1024
 CURVATURE_ROWS = 384
 # What float32 cannot tell from zero beside the largest curvature.
@@ -165,14 +167,19 @@ class NaturalGaussian:
         if not bool(torch.isfinite(gradient).all()):
             raise TrainingDiverged("natural gradient", step)
         self._steps += 1
-        self._renew(at, x[:CURVATURE_ROWS], step)
+        self._renew(at, x[:CURVATURE_ROWS], ramp, step)
         move = rate * torch.cholesky_solve(gradient.unsqueeze(-1), self._root).squeeze(-1)
         length = move.square().mean(-1, keepdim=True).sqrt()
         self.mean = self.mean + move * (LONGEST / length).clamp(max=1.0)
 
-    def _renew(self, at: Tensor, x: Tensor, step: int) -> None:
-        """Move Λ towards the curvature at a draw, and take its root."""
-        curvature = self._fisher(at, x).mul_(self.model.num_data / len(x))
+    def _renew(self, at: Tensor, x: Tensor, ramp: float, step: int) -> None:
+        """Move Λ towards the curvature at a draw, and at others where rows are few, and take its root."""
+        rows, counts = x.unique(dim=0, return_counts=True)
+        draws = CURVATURE_ROWS // len(rows) if self._steps > 1 else 1
+        if draws == 1:
+            rows, counts = x, torch.ones_like(counts[:1])
+        at = torch.cat([at.unsqueeze(1), self.mean.unsqueeze(1) + self._offsets(draws - 1, ramp)], dim=1)
+        curvature = self._fisher(at, rows, counts).mul_(self.model.num_data / len(x) / draws)
         curvature = curvature.add_(self._identity, alpha=self.temperature)
         self.precision = self.precision.lerp(curvature, max(AVERAGING, 1.0 / self._steps))
         if not self._take_root():
@@ -192,11 +199,12 @@ class NaturalGaussian:
         (gradient,) = torch.autograd.grad(total, at)
         return gradient
 
-    def _fisher(self, at: Tensor, x: Tensor) -> Tensor:
-        """Σ_b g̃_b g̃_bᵀ, ``(M, D, D)``, for labels drawn from the model itself."""
-        weights = self._loc + self._unit * at
+    def _fisher(self, at: Tensor, x: Tensor, counts: Tensor) -> Tensor:
+        """Σ_b n_b g̃_b g̃_bᵀ over rows and draws ``(M, K, D)``, for labels drawn from the model itself."""
+        weights = (self._loc + self._unit * at).flatten(0, 1)
         with torch.no_grad():
             labels = self.model.predictive(weights, x).sample()
-        slopes = row_gradients(self.model, weights, x, labels)
+        slopes = row_gradients(self.model, weights, x, labels).mul_(counts.sqrt().unsqueeze(1))
+        slopes = slopes.reshape(len(at), -1, at.shape[-1])
         result: Tensor = (slopes.mT @ slopes).mul_(torch.outer(self._unit, self._unit))
         return result

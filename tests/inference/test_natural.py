@@ -128,9 +128,9 @@ def test_the_posterior_of_a_linear_model_is_reached(temperature: float) -> None:
     start = (torch.zeros(model.spec.size).double() - known.mean) @ known.root
     assert start.norm() > 20 * math.sqrt(temperature)  # far from where it has to go
     gaussian = trained(known, model)
-    # One step's curvature is Σ_b w_b w_bᵀ ε_b² for standard normal ε, and Var ε² = 2.
-    squares = known.white.square()
-    check(known, gaussian, curvature=2 * squares.mT @ squares, gradient=0.0)
+    # At each of K draws, one step's curvature is Σ_b w_b w_bᵀ ε_b² for standard normal ε, and Var ε² = 2.
+    squares, draws = known.white.square(), natural.CURVATURE_ROWS // len(known)
+    check(known, gaussian, curvature=2 / draws * squares.mT @ squares, gradient=0.0)
 
 
 @pytest.mark.parametrize("temperature", [1.0, 0.1])
@@ -149,6 +149,19 @@ def test_batches_are_scaled_to_all_rows(temperature: float, monkeypatch: pytest.
     )  # unscaled would be seen
     gradient = 1.1 * float((squares * residual.square().unsqueeze(1)).sum(0).max())
     check(known, gaussian, curvature=curvature, gradient=gradient)
+
+
+@pytest.mark.parametrize("temperature", [1.0, 0.1])
+def test_rows_that_stand_there_many_times_are_taken_at_many_draws(temperature: float) -> None:
+    times = torch.tensor([5, 10, 15, 30])
+    few = Ridge.draw(rows=4, noise=1.5)
+    known = Known(Ridge(few.x.repeat_interleave(times, 0), few.y.repeat_interleave(times, 0)), temperature)
+    gaussian = trained(known, known.model())
+    draws = natural.CURVATURE_ROWS / 4
+    squares = known.white[times.cumsum(0) - 1].square()
+    # Each of the rows has the mean of ε² over so many draws, as often as it stands there.
+    curvature = 2 / draws * squares.mT @ (squares * times.square().unsqueeze(1))
+    check(known, gaussian, curvature=curvature, gradient=0.0)
 
 
 def test_batches_weigh_against_the_prior_as_all_rows_do(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -217,9 +230,9 @@ def test_a_second_round_stays_where_the_first_one_ended() -> None:
     model = known.model()
     gaussian = trained(known, model)
     gaussian.train(known.problem.x, known.problem.y, steps=20, rate=0.1 * RATE, decay_from=0.0, seed=1)
-    squares = known.white.square()
+    squares, draws = known.white.square(), natural.CURVATURE_ROWS // len(known)
     # A tenth of the rate leaves less noise than the whole, and Λ is an average over as many steps as before.
-    check(known, gaussian, curvature=2 * squares.mT @ squares, gradient=0.0)
+    check(known, gaussian, curvature=2 / draws * squares.mT @ squares, gradient=0.0)
 
 
 def test_draws_are_the_gaussians() -> None:

@@ -387,9 +387,12 @@ def test_steps_grow_with_the_rows_up_to_a_limit_and_not_with_the_weights() -> No
     settings = replace(
         recipe(limit=100), warm_start=WarmStartSettings(natural_steps="auto", natural_limit=100)
     )
-    steps = [settings.natural_steps_for(rows, 100) for rows in (10, 1000, 10_000, 10**8)]
+    steps = [settings.natural_steps_for(rows, 100) for rows in (250, 1000, 10_000, 10**8)]
     assert steps == sorted(steps)
     assert 0 < steps[0] < steps[-1] < 1000
+    # A step sees few rows of a small table, which takes more of them.
+    few = [settings.natural_steps_for(rows, 100) for rows in (2, 100, 150, 250)]
+    assert few == [100, 100, 67, 40]
     assert settings.natural_steps_for(1000, 101) == 0
     assert recipe(natural=7).natural_steps_for(10**6, 3) == 7
 
