@@ -240,7 +240,5 @@ class SVISettings:
         if weights > self.warm_start.natural_limit:
             return 0
         steps = self.warm_start.natural_steps
-        if steps != "auto":
-            return steps
-        few = min(max(10_000 / rows, 40.0), 100.0)  # a step sees all of a small table, and that is too little
-        return round(min(max(64.0 * (rows / 1000) ** 0.8, few), 400.0))
+        few = min(max(10_000 / rows, 40.0), 100.0)  # a step sees no more than all of a small table
+        return round(min(max(64.0 * (rows / 1000) ** 0.8, few), 400.0)) if steps == "auto" else steps
