@@ -101,6 +101,9 @@ EXPECTED = {
     ],
 }
 
+# Of a minute or more.
+LONG = {"eight_schools", "entropy_estimators", "fashion_mnist"}
+
 
 def run(name: str, folder: Path) -> str:
     """What an example prints, started from an empty folder."""
@@ -119,7 +122,9 @@ def test_every_example_is_held_to_something() -> None:
     assert sorted(path.stem for path in EXAMPLES.glob("*.py")) == sorted(EXPECTED)
 
 
-@pytest.mark.parametrize("name", EXPECTED)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.long] * (name in LONG)) for name in EXPECTED]
+)
 def test_an_example_runs_and_shows_what_it_promises(name: str, tmp_path: Path) -> None:
     printed = run(name, tmp_path)
     at = 0

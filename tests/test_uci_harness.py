@@ -120,6 +120,7 @@ def test_only_what_is_missing_is_run(
     assert "4 fits, of which 4 are in" in capsys.readouterr().out
 
 
+@pytest.mark.long
 @pytest.mark.skipif(os.name != "posix", reason="kills with a signal")
 def test_a_killed_run_goes_on_where_it_was(folder: Path, tmp_path: Path) -> None:
     out = tmp_path / "results.csv"
