@@ -11,7 +11,8 @@ vary by less than ε standard deviations count as if they varied by that.
 The rows themselves say what is far, since each one's distance from all others has a closed form: with
 h_i = d(z_i)² it is d_i² = h_i/(1 − h_i). A new row is far that is more than twice as far from the rows as any
 of them is from the others. One that is drawn as they were is farther than all of them with probability
-1/(N + 1), and twice as far more seldom still.
+1/(N + 1), and twice as far more seldom still: hardly ever for normal columns, but of 1,000 rows with a lognormal
+one there is such a row in 45 % of cases after 200 that were fitted (`tests/data/test_extent.py`).
 
 Eight real tables (the bundled ones, concrete, energy, power-plant) were cut in two, 20 times in halves and 20
 times into nine tenths and one: 3 of 320 second parts held a far row, all of breast_cancer's outliers. A row

@@ -88,3 +88,31 @@ def test_arrays_that_do_not_fit_together_are_refused(name: str, wrong: str) -> N
         del arrays[name]
     with pytest.raises(ValueError, match="ranges of the fitted rows"):
         Extent.from_arrays(arrays, 4)
+
+
+# How many of 100 predictions of 1,000 rows may hold a far one, after 200 rows of the same law were fitted. Heavy
+# tails do hold rows that lie twice as far out as all that were seen.
+ALIKE = {
+    "normal": (0, 2),
+    "uniform": (0, 0),
+    "exponential": (2, 25),
+    "lognormal": (20, 60),
+    "standard_t": (20, 60),
+}
+
+
+@pytest.mark.parametrize("law", ALIKE)
+def test_rows_of_the_same_law_are_far_where_it_has_heavy_tails(law: str) -> None:
+    rng = np.random.default_rng(0)
+    draw = getattr(rng, law)
+    parameters = (3,) if law == "standard_t" else ()
+    told = 0
+    for _ in range(100):
+        fitted, new = draw(*parameters, size=(200, 1)), draw(*parameters, size=(1000, 1))
+        mean, sd = fitted.mean(), fitted.std()
+        fitted, new = (fitted - mean) / sd, (new - mean) / sd
+        if Extent.of(fitted).sentence(new, ["x"]) is not None:
+            told += 1
+            assert np.abs(new).max() > 2 * np.abs(fitted).max() or new.min() < fitted.min() - np.ptp(fitted)
+    least, most = ALIKE[law]
+    assert least <= told <= most
