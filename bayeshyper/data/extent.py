@@ -8,10 +8,10 @@ some column, in units of that range. And apart, for what no column tells alone:
 z's leverage on a ridge regression (Mahalanobis' distance, in essence), where directions in which the rows
 vary by less than ε standard deviations count as if they varied by that.
 
-The rows themselves say what is far, since each one's distance from all others has a closed form: with
-h_i = d(z_i)² it is d_i² = h_i/(1 − h_i). A new row is far that is more than twice as far from the rows as any
-of them is from the others. One that is drawn as they were is farther than all of them with probability
-1/(N + 1), and twice as far more seldom still: hardly ever for normal columns, but of 1,000 rows with a lognormal
+The rows themselves say what is far, since each one's distance from all others has a closed form: with h_i =
+d(z_i)² it is d_i² = h_i/(1 − h_i). A new row is far that is more than twice as far from the rows as any of
+them is from the others. One that is drawn as they were is farther than all of them with probability 1/(N +
+1), and twice as far more seldom still: hardly ever for normal columns, but of 1,000 rows with a lognormal
 one there is such a row in 45 % of cases after 200 that were fitted (`tests/data/test_extent.py`).
 
 Eight real tables (the bundled ones, concrete, energy, power-plant) were cut in two, 20 times in halves and 20

@@ -90,8 +90,8 @@ def test_arrays_that_do_not_fit_together_are_refused(name: str, wrong: str) -> N
         Extent.from_arrays(arrays, 4)
 
 
-# How many of 100 predictions of 1,000 rows may hold a far one, after 200 rows of the same law were fitted. Heavy
-# tails do hold rows that lie twice as far out as all that were seen.
+# How many of 100 predictions of 1,000 rows may hold a far one, after 200 rows of the same law were fitted.
+# Heavy tails do hold rows that lie twice as far out as all that were seen.
 ALIKE = {
     "normal": (0, 2),
     "uniform": (0, 0),
