@@ -11,7 +11,17 @@ import typing
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal, Union, Unpack, get_args, get_origin
 
-__all__ = ["DEFAULTS", "Kind", "choices", "expected", "fits", "leaves", "unknown", "vocabulary"]
+__all__ = [
+    "DEFAULTS",
+    "Kind",
+    "check_types",
+    "choices",
+    "expected",
+    "fits",
+    "leaves",
+    "unknown",
+    "vocabulary",
+]
 
 Kind = Literal["models", "inference"]
 
@@ -150,6 +160,19 @@ def fits(value: Any, hint: Any) -> bool:
         number = numbers.Integral if hint is int else numbers.Real
         return isinstance(value, number) and not isinstance(value, bool)
     return isinstance(value, hint)
+
+
+def check_types(record: Any) -> None:
+    """Hold the fields of a dataclass against its annotations.
+
+    Raises:
+        ValueError: One is of another type.
+    """
+    hints = typing.get_type_hints(type(record))
+    for field in dataclasses.fields(record):
+        value = getattr(record, field.name)
+        if not fits(value, hints[field.name]):
+            raise ValueError(f"Got {field.name} = {str(value)[:40]}, expected {expected(hints[field.name])}.")
 
 
 def expected(hint: Any) -> str:

@@ -6,18 +6,18 @@ The container is that of ``container.py``; ``docs/model_files.md`` says what eac
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any
 
 from torch import Tensor
 
-from bayeshyper._vocabulary import fits
+from bayeshyper._vocabulary import check_types
 from bayeshyper.container import KEY, not_ours, open_container, unpack, write_container
 from bayeshyper.errors import ModelFileError
 from bayeshyper.migration import model_1
 
-__all__ = ["ModelRecord", "check_types", "read_model_file", "write_model_file"]
+__all__ = ["ModelRecord", "read_model_file", "write_model_file"]
 
 KIND = "model"
 VERSION = 2
@@ -28,7 +28,7 @@ class ModelRecord:
     """What a model file holds beside tensors, in version 2.
 
     Raises:
-        ValueError: A field is of another type than it says here.
+        ValueError: A field is of another type than it says here, or a number that no fit has.
     """
 
     estimator: str
@@ -51,19 +51,8 @@ class ModelRecord:
         check_types(self)
         if min(self.n_draws, self.n_rows, self.n_heldout + 1) < 1:
             raise ValueError("Got a number of rows or draws that is not positive.")
-
-
-def check_types(record: Any) -> None:
-    """Hold the fields of a dataclass against its annotations.
-
-    Raises:
-        ValueError: One is of another type.
-    """
-    hints = get_type_hints(type(record))
-    for field in fields(record):
-        value = getattr(record, field.name)
-        if not fits(value, hints[field.name]):
-            raise ValueError(f"Got {field.name} = {str(value)[:40]}, expected {hints[field.name]}.")
+        if self.seed is not None and not 0 <= self.seed < 2**32:
+            raise ValueError(f"Got the seed {self.seed}, expected one from 0 to 2**32 - 1, or none.")
 
 
 def write_model_file(path: Path, record: ModelRecord, tensors: Mapping[str, Tensor]) -> None:

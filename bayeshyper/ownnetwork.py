@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -12,9 +13,17 @@ from bayeshyper._vocabulary import leaves
 from bayeshyper.data.names import listed
 from bayeshyper.errors import DataError, ModelFileError, RecipeError
 from bayeshyper.models import BayesianModel, Target
+from bayeshyper.prediction import PredictiveDistribution
 from bayeshyper.threads import seeded
 
-__all__ = ["check_same_outputs", "check_same_tensors", "check_takes_rows", "probe", "refuse_target_keys"]
+__all__ = [
+    "answers",
+    "check_same_outputs",
+    "check_same_tensors",
+    "check_takes_rows",
+    "probe",
+    "refuse_target_keys",
+]
 
 # The keys of a recipe's table `target` that are for any network.
 FOR_ANY = ("target.bayesian", "target.pretrained")
@@ -59,6 +68,14 @@ def check_takes_rows(target: Target, x: Tensor) -> None:
             f"The table gives {x.shape[1]} encoded inputs per row, which the {name} passed as network= "
             f"refused ({reason}); its forward must take a tensor (rows, {x.shape[1]})."
         ) from error
+
+
+def answers(predictive: PredictiveDistribution) -> bool:
+    """Whether a network, which need not take rows that are made up, gives finite numbers for them."""
+    try:
+        return bool(np.isfinite(predictive.functions()).all())
+    except (*REFUSALS, DataError):
+        return False
 
 
 def probe(model: BayesianModel, draws: Tensor, inputs: int) -> dict[str, Tensor]:

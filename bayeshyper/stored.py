@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
 
+import numpy as np
 import torch
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
@@ -14,11 +15,11 @@ from bayeshyper.budget import Budget
 from bayeshyper.data import Extent, TableEncoder
 from bayeshyper.data.names import listed
 from bayeshyper.diagnostics import Audit
-from bayeshyper.errors import ModelFileError
+from bayeshyper.errors import DataError, ModelFileError
 from bayeshyper.hyper import HyperEstimator
 from bayeshyper.inference import History
-from bayeshyper.modelfile import ModelRecord, check_types, read_model_file, write_model_file
-from bayeshyper.ownnetwork import check_same_outputs, check_same_tensors, probe
+from bayeshyper.modelfile import ModelRecord, read_model_file, write_model_file
+from bayeshyper.ownnetwork import answers, check_same_outputs, check_same_tensors, probe
 from bayeshyper.recipes import check_recipe
 from bayeshyper.version import __version__
 
@@ -38,6 +39,8 @@ DOES_NOT_FIT = (
 )
 # Numbers that any tensor may have while a model is built, 4 MB: what is made for a moment only, say.
 SMALL = 2**20
+# Draws are made in float32, and kept in float64.
+MOST_DRAWN = torch.finfo(torch.float32).max
 
 
 class StoredEstimator(HyperEstimator):
@@ -135,7 +138,8 @@ class StoredEstimator(HyperEstimator):
         except ModelFileError:
             raise
         except DOES_NOT_FIT as error:
-            raise ModelFileError(f"{path} does not fit together: {error}") from error
+            reason = str(error).partition("\n")[0]  # behind it, torch may have a stack of its own
+            raise ModelFileError(f"{path} does not fit together: {reason}") from error
         return model
 
     def _restore(self, record: ModelRecord, tensors: Mapping[str, Tensor]) -> None:
@@ -159,8 +163,7 @@ class StoredEstimator(HyperEstimator):
             check_same_outputs(self._model64, self._draws, tensors, str(record.custom_network))
         self.history_ = History.from_dict(record.history)
         self._audit = None if record.audit is None else Audit.from_dict(record.audit)
-        for told in (self.history_, *filter(None, (self._audit, self._audit and self._audit.psis))):
-            check_types(told)
+        self._check_belong_together()
         self._training = self._checkpoint = None
         self.about()  # finds everything that a report says of a model
 
@@ -190,10 +193,17 @@ class StoredEstimator(HyperEstimator):
             raise ValueError(f"Got {len(means)} members, expected {self.settings_.members}.")
         for prefix, module in (("guide.", self._guide), ("model.", self._model)):
             _fill(module, _under(prefix, tensors))
-        parts = {**dict(self._guide.named_parameters()), **self._model.target.state_dict()}
+        parts = {**self._guide.state_dict(), **self._model.state_dict()}
         wrong = [name for name, part in parts.items() if not part.isfinite().all()]
         if wrong:
             raise ValueError(f"Got {listed(wrong, most=4)} not finite, as no fit ends.")
+        hypernetwork, scale = self._guide.hypernetwork, self._model.prior.scale
+        if not (scale > 0).all() or not torch.equal(hypernetwork.unit, scale):
+            raise ValueError("Got a unit of the hypernetwork that is not the prior's scale, above 0.")
+        with torch.no_grad():
+            drawn = hypernetwork.sample(len(means), generator=torch.Generator().manual_seed(0))
+        if not drawn.isfinite().all():
+            raise ValueError("Got a hypernetwork whose weights are not finite, as no fit ends.")
 
     def _checked_draws(self, draws: Tensor) -> Tensor:
         """The draws, if they are such as this model makes: equally many of each member."""
@@ -205,9 +215,34 @@ class StoredEstimator(HyperEstimator):
             or len(draws) % members
         ):
             raise ValueError(f"Got draws of shape {tuple(draws.shape)}, expected some ({members} S, {size}).")
-        if not draws.isfinite().all():
-            raise ValueError("Got draws that are not finite, as no fit ends.")
+        if not (draws.abs() <= MOST_DRAWN).all():
+            raise ValueError("Got draws that are not finite in float32, as no fit ends.")
         return draws
+
+    def _check_belong_together(self) -> None:
+        """Hold the parts of a file, each possible by itself, against each other.
+
+        Raises:
+            ValueError: The audit is not of this posterior, or the row in the middle of those that were fitted,
+                whose encoded numbers are all 0, has no finite prediction.
+        """
+        audited, start = self._audit, self.history_.start
+        if audited is not None and (audited.n_members, audited.temperature) != (
+            self._guide.hypernetwork.members,
+            start["temperature"],
+        ):
+            raise ValueError("Got an audit of another number of members, or at another temperature.")
+        if not 1 <= self.history_.best_step or start["rows"] > self.n_rows_:
+            raise ValueError("Got a history of more rows than were fitted, or of no step that was kept.")
+        middle = self._predictive(torch.zeros(1, self.n_encoded_, dtype=torch.float64), self._draws)
+        if self.network is not None and not answers(middle):
+            return
+        try:
+            parts = (middle.mean, middle.std) if middle.task == "regression" else (middle.probs,)
+        except DataError as error:  # the row is too far from all, which this one cannot be
+            raise ValueError("Got draws whose predictions are beyond all numbers, as no fit ends.") from error
+        if not all(np.isfinite(part).all() for part in parts):
+            raise ValueError("Got draws whose predictions are not finite, as no fit ends.")
 
     def __getstate__(self) -> dict[str, Any]:
         state: dict[str, Any] = super().__getstate__()

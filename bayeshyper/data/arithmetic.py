@@ -11,10 +11,17 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from bayeshyper.data.columns import LARGEST
+
 __all__ = ["ARRAYS", "Labels", "Numbers"]
 
 Array = NDArray[np.float64]
 Arrays = Mapping[str, NDArray[Any]]
+
+# What a mean of numbers up to 1 may be above 1.
+ROUNDING = 1e-6
+# What is divided by less may become infinite; and the root of the least variance above 0.
+LEAST, LEAST_ROOT = np.finfo(np.float64).tiny, np.sqrt(np.finfo(np.float64).smallest_subnormal)
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,8 +61,13 @@ class Numbers:
                 raise ValueError(f"Got {name} of shape {values.shape}, expected {len(self.median)} float64.")
             if not np.isfinite(values).all():
                 raise ValueError(f"Got a {name} that is not finite, expected finite ones.")
-        if not ((self.largest > 0).all() and (self.scale > 0).all()):
-            raise ValueError("Got a scale that is not positive, expected positive ones.")
+        if not ((self.largest >= LEAST).all() and (self.scale >= LEAST_ROOT).all()):
+            raise ValueError("Got a scale that is not positive, or next to nothing, expected larger ones.")
+        if (self.largest > LARGEST).any() or (np.abs(self.median) > self.largest).any():
+            raise ValueError(f"Got a median above the largest value, or that above {LARGEST:g}.")
+        # Of numbers from -1 to 1.
+        if (np.maximum(np.abs(self.mean), self.scale) > 1.0 + ROUNDING).any():
+            raise ValueError("Got a mean beyond ±1 or a scale above 1, of numbers divided by their largest.")
         if self.indicated.dtype != np.int64 or self.indicated.ndim != 1:
             raise ValueError("Got places of missing values that are no whole numbers.")
         places = np.concatenate([[-1], self.indicated, [len(self.median)]])

@@ -30,6 +30,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bayeshyper.data.columns import LARGEST
+
 __all__ = ["Extent"]
 
 Array = NDArray[np.float64]
@@ -39,6 +41,10 @@ LEAST = 0.5
 """Rows without an outlier of their own allow a whole range beyond it: twice this."""
 RIDGE = 0.1
 """ε, in standard deviations of a column."""
+FURTHEST = 1e10
+"""Of N standardised numbers, none lies further than √N from their mean (Samuelson 1968)."""
+ROUNDING = 1e-6
+"""By which the inverse of a symmetric matrix may not be one, as a part of its largest entry."""
 MOST = 100
 """Of more columns of numbers only the ranges are kept: the matrix grows with their square."""
 
@@ -153,6 +159,7 @@ class Extent:
             raise ValueError("the ranges of the fitted rows are not those of its columns")
         if ((arrays["numbers"] < 0) | (arrays["numbers"] >= columns)).any():
             raise ValueError("the ranges of the fitted rows name columns that there are not")
+        _check_values(arrays)
         return cls(
             low=arrays["low"],
             high=arrays["high"],
@@ -161,6 +168,24 @@ class Extent:
             inverse=arrays["inverse"],
             apart=float(arrays["apart"]),
         )
+
+
+def _check_values(arrays: Mapping[str, NDArray[Any]]) -> None:
+    """Refuse values, all finite, that no rows have.
+
+    Raises:
+        ValueError: There is one.
+    """
+    low, high, inverse = arrays["low"], arrays["high"], arrays["inverse"]
+    if (low > high).any() or np.abs([low, high]).max(initial=0.0) > FURTHEST:
+        raise ValueError(f"the ranges of the fitted rows end before they begin, or beyond {FURTHEST:g}")
+    if not (0.0 <= arrays["outside"] <= LARGEST and 0.0 < arrays["apart"] <= LARGEST):
+        raise ValueError("the distances of the fitted rows from each other are none")
+    if len(inverse) > MOST + 1 or (np.diff(arrays["numbers"]) <= 0).any():
+        raise ValueError(f"the ranges of the fitted rows are of more than {MOST} columns, or of one twice")
+    tolerance = ROUNDING * np.abs(inverse).max()
+    if np.abs(inverse - inverse.T).max() > tolerance or np.linalg.eigvalsh(inverse)[0] <= 0.0:
+        raise ValueError("how the fitted rows vary together is no positive definite matrix")
 
 
 def _times(value: float) -> str:

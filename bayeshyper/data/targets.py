@@ -19,6 +19,8 @@ __all__ = ["TargetScaler", "Task", "category_order", "check_target", "infer_task
 Task = Literal["regression", "classification"]
 
 MOST_CLASSES = 10
+# Numbers below it have fewer digits the smaller they are.
+LEAST = np.finfo(np.float64).tiny
 
 
 def infer_task(y: Any) -> Task:
@@ -201,6 +203,9 @@ class TargetScaler:
         scale: Their standard deviation. A density in standardised units is divided by it to be a
             density in the target's own.
 
+    Raises:
+        DataError: Numbers that no target has, or that are too small for their own ratios.
+
     Example:
         >>> scaler = TargetScaler.fit([1.0, 3.0])
         >>> scaler
@@ -211,6 +216,14 @@ class TargetScaler:
 
     mean: float | NDArray[np.float64]
     scale: float | NDArray[np.float64]
+
+    def __post_init__(self) -> None:
+        mean, scale = np.asarray(self.mean), np.asarray(self.scale)
+        if not (np.abs(mean) <= LARGEST).all() or not ((scale >= LEAST) & (scale <= LARGEST)).all():
+            raise DataError(
+                f"Got a target with mean {self.mean} and standard deviation {self.scale}, expected a mean up "
+                f"to ±{LARGEST:g} and a deviation from {LEAST:.1g} to {LARGEST:g}: give it in another unit."
+            )
 
     @classmethod
     def fit(cls, y: ArrayLike) -> TargetScaler:

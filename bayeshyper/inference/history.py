@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
+from itertools import pairwise
 from typing import Any
 
+from bayeshyper._vocabulary import check_types
+
 __all__ = ["History"]
+
+# What is known of a start, without a noise level and with one.
+STARTS = ({"temperature", "rows"}, {"temperature", "rows", "shift", "spread"})
+# The log of a factor that a noise level was moved by: beyond it, that is no number of float32.
+FURTHEST = 80.0
+# Sums of float32 over all rows, and seconds, are below it.
+LARGEST = 1e100
 
 
 @dataclass
@@ -77,8 +87,8 @@ class History:
         return self.to_dict()
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Put the record of an earlier moment in its place."""
-        self.__dict__.update(state)
+        """Put the record of an earlier moment in its place; it raises as `from_dict` does."""
+        vars(self).update(vars(self.from_dict(dict(state))))
 
     def to_dict(self) -> dict[str, Any]:
         """Plain lists and numbers, for JSON."""
@@ -86,8 +96,45 @@ class History:
 
     @classmethod
     def from_dict(cls, record: dict[str, Any]) -> History:
-        """The inverse of `to_dict`."""
-        return cls(**record)
+        """The inverse of `to_dict`.
+
+        Raises:
+            TypeError: A field that it does not have.
+            ValueError: A field of another type, or with values that no fit leaves behind.
+        """
+        history = cls(**record)
+        check_types(history)
+        history._check_values()
+        return history
+
+    def _check_values(self) -> None:
+        looks, start = [0, *self.steps], self.start
+        possible = {
+            "steps": all(before < after for before, after in pairwise(looks)),
+            "elbo_per_datum": len(self.elbo_per_datum) == len(self.steps) and _within(self.elbo_per_datum),
+            "heldout_score": len(self.heldout_score) in (0, len(self.steps)) and _within(self.heldout_score),
+            "best_step": self.best_step in looks,
+            "seconds": self.seconds >= 0.0 and _within([self.seconds]),
+            "start": set(start) in STARTS
+            and _within(start.values())
+            and start["temperature"] > 0.0
+            and start["rows"] >= 0
+            and float(start["rows"]).is_integer()
+            and start.get("spread", 1.0) > 0.0
+            and abs(start.get("shift", 0.0)) <= FURTHEST,
+            "recovered": self.recovered >= 0,
+            "log_likelihood": _within(self.log_likelihood),
+            "start_steps": self.start_steps >= 0,
+        }
+        for name, holds in possible.items():
+            if not holds:
+                raise ValueError(
+                    f"Got {name} = {str(getattr(self, name))[:40]} in a history, which no fit leaves behind."
+                )
 
     def __len__(self) -> int:
         return len(self.steps)
+
+
+def _within(numbers: Iterable[float]) -> bool:
+    return all(abs(number) <= LARGEST for number in numbers)

@@ -29,6 +29,7 @@ from bayeshyper.errors import BayeshyperError, ModelFileError
 from tests.files.cases import CASES, predictions
 from tests.fuzz.mutations import MUTATIONS
 
+FAR = 1e3  # encoded, in standard deviations: beyond it, a network may overflow
 SECONDS = 10  # of the processor's time
 MEGABYTES = 400
 ALLOWED = ("/proc/", "/sys/")  # where psutil reads how much memory there is
@@ -93,6 +94,8 @@ def attempt(name: str, path: Path, original: dict[str, Any], anew: bool, watch: 
     try:
         found = predictions(model, CASES[name].fresh())
         assert all(len(values) == 9 for values in found.values()), "other rows"
+        near = (np.abs(found["encoded"]) < FAR).all(axis=1)
+        assert all(np.isfinite(values[near]).all() for values in found.values()), "no finite predictions"
     except ValueError as error:  # the table may not be of the columns that the file now says
         if not isinstance(error, BayeshyperError) and "feature names" not in str(error):  # scikit-learn's own
             raise

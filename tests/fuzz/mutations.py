@@ -5,10 +5,11 @@ from __future__ import annotations
 import copy
 import io
 import json
+import math
 import random
 import struct
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from hashlib import sha256
 from typing import Any
 
@@ -46,6 +47,11 @@ WILD: list[Any] = [
     *([], {}, [[]], [None], [0], [10**9], [1] * 3000, ["*"], ["a", "a"], {"": 0}, {"a": {"b": {"c": []}}}),
     *({"$number": "nan"}, {"$number": "inf"}, {"$number": 1}),
     {"__class__": "system", "__module__": "os", "__reduce__": "rm"},
+]
+# In the place of a number: what is none, and what no fit comes to.
+EXTREME: list[Any] = [
+    *(-1, 0, 1, 2**40, 2**64 - 1, 2**70, -0.0, 0.5, -3.5, 1e-320, 1e-30, 1e30, 1e300, 1.7e308, -1e300),
+    *(math.nan, {"$number": "nan"}, {"$number": "inf"}, {"$number": "-inf"}, True, None, "", "1", [], [1.0]),
 ]
 TYPES = [torch.uint8, torch.bool, torch.int64, torch.float16, torch.float32, torch.float64, torch.bfloat16]
 SHAPES = [(), (0,), (1,), (3, 0, 5), (0, 10**9), (1, 1, 1, 1), (7, 11)]
@@ -145,6 +151,30 @@ def tensors(chance: random.Random, whole: bytes) -> bytes:
     return with_record(json.loads(metadata[KEY]), held)
 
 
+def numbers(chance: random.Random, whole: bytes) -> bytes:
+    """One number, of the record or of a tensor, is an extreme one; the checksum is right."""
+    metadata, held = opened(whole)
+    told = json.loads(metadata[KEY])
+    if chance.random() < 0.5:
+        table, key = chance.choice(list(number_places(told["record"])))
+        table[key] = copy.deepcopy(chance.choice(EXTREME))
+    else:
+        name = chance.choice([name for name, one in held.items() if one.numel() and name != "encoder"])
+        value = chance.choice([value for value in EXTREME if isinstance(value, float | int)])
+        extreme = torch.tensor(float(value), dtype=torch.float64).to(held[name].dtype)
+        held[name].view(-1)[chance.randrange(held[name].numel())] = extreme
+    return with_record(told, held)
+
+
+def number_places(told: Any) -> Iterator[tuple[Any, Any]]:
+    """Where numbers stand in JSON; of each list, one."""
+    for key, value in told.items() if isinstance(told, dict) else enumerate(told[:1]):
+        if isinstance(value, dict | list):
+            yield from number_places(value)
+        elif isinstance(value, float | int):
+            yield told, key
+
+
 def packed(chance: random.Random, whole: bytes) -> bytes:
     """The zip file inside a file of version 1 is damaged, or says something else; the checksum is right."""
     metadata, held = opened(whole)
@@ -185,6 +215,7 @@ MUTATIONS: dict[str, tuple[Mutation, bool]] = {
     "table": (table, True),
     "record": (record, True),
     "tensors": (tensors, True),
+    "numbers": (numbers, True),
     "packed": (packed, True),
 }
 

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from bayeshyper._vocabulary import check_types
 from bayeshyper.diagnostics.posterior.densities import density_source, draw_density, log_likelihood
 from bayeshyper.diagnostics.posterior.psis import PSIS, psis_of
 from bayeshyper.hypernets import Hypernetwork, WeightDraw
@@ -23,6 +24,9 @@ Estimates = Mapping[str, tuple[float, float]]
 
 # How far from either bound, beyond two standard errors, the linearised entropy is flagged.
 TOLERANCE_NATS = 0.5
+# The bounds are of the same K draws, with the truth and without it: log(1 + 1/K) is the most that they cross.
+CROSSED_NATS = math.log(2.0)
+ROUNDING = 1e-9
 
 
 @dataclass(frozen=True)
@@ -89,10 +93,34 @@ class Audit:
 
     @classmethod
     def from_dict(cls, record: dict[str, Any]) -> Audit:
-        """The inverse of `to_dict`."""
+        """The inverse of `to_dict`.
+
+        Raises:
+            TypeError: A field is missing, or one that it does not have.
+            ValueError: A field of another type, or with values that no audit comes to.
+        """
         numbers = {name: value for name, value in record.items() if name not in ("flagged", "psis")}
         weights = record.get("psis")
-        return cls(**numbers, psis=None if weights is None else PSIS.from_dict(weights))
+        found = cls(**numbers, psis=None if weights is None else PSIS.from_dict(weights))
+        check_types(found)
+        found._check_values()
+        return found
+
+    def _check_values(self) -> None:
+        for quantity in ("elbo", "entropy"):
+            lower, upper = (getattr(self, f"{quantity}_{bound}") for bound in ("lower", "upper"))
+            if lower - upper > CROSSED_NATS + ROUNDING * abs(upper):
+                raise ValueError(f"Got an {quantity} from {lower} to {upper}, expected bounds in order.")
+            for name in (f"{quantity}_{kind}" for kind in ("lower", "upper", "linearized")):
+                value, error = getattr(self, name), getattr(self, f"{name}_error")
+                # The mean of numbers that are not all finite is not, nor is its error.
+                if not (error >= 0.0 if math.isfinite(value) else not math.isfinite(error)):
+                    raise ValueError(f"Got {name} = {value} ± {error}, expected an error of 0 or more.")
+        weighted = self.n_members if self.psis is None else len(self.psis.khat)
+        if self.n_members < 1 or self.n_members != weighted:
+            raise ValueError(f"Got n_members = {self.n_members}, expected 1 or more, as many as have a k̂.")
+        if not 0.0 < self.temperature < math.inf:
+            raise ValueError(f"Got temperature = {self.temperature}, expected a positive number.")
 
 
 @torch.no_grad()

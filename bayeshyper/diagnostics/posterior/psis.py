@@ -12,6 +12,7 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
+from bayeshyper._vocabulary import check_types
 from bayeshyper.diagnostics._checks import Floats
 from bayeshyper.diagnostics.arviz.majors import smooth_weights
 from bayeshyper.diagnostics.posterior.densities import (
@@ -96,9 +97,26 @@ class PSIS:
 
     @classmethod
     def from_dict(cls, record: dict[str, Any]) -> PSIS:
-        """The inverse of `to_dict`."""
+        """The inverse of `to_dict`.
+
+        Raises:
+            KeyError, TypeError: A field is missing, or no list where it should be one.
+            ValueError: A field of another type, or with values that no weights have.
+        """
         khat = tuple(math.inf if value is None else value for value in record["khat"])
-        return cls(khat, tuple(record["ess"]), record["n_draws"], record["source"])
+        found = cls(khat, tuple(record["ess"]), record["n_draws"], record["source"])
+        check_types(found)
+        if found.n_draws < MIN_DRAWS or not 0 < len(found.khat) == len(found.ess):
+            raise ValueError(
+                f"Got {len(found.khat)} k̂ and {len(found.ess)} effective sizes of {found.n_draws} draws, "
+                f"expected one of each per restart, and {MIN_DRAWS} draws or more."
+            )
+        # Rounded, equal weights amount to a little more than S draws.
+        if not all(0.0 < size <= 1.001 * found.n_draws for size in found.ess) or any(
+            not value > -math.inf for value in found.khat
+        ):
+            raise ValueError(f"Got k̂ = {found.khat} and ess = {found.ess}, which no weights have.")
+        return found
 
 
 def pareto_khat(log_weights: ArrayLike) -> tuple[float, float]:
