@@ -18,7 +18,7 @@ from torch import Tensor
 
 from bayeshyper.errors import ModelFileError
 from bayeshyper.strictjson import read_json, to_json
-from bayeshyper.tensorfile import TensorFile, read_tensor_file, write_tensor_file
+from bayeshyper.tensorfile import TensorFile, read_tensor_file, read_texts, write_tensor_file
 
 __all__ = [
     "KEY",
@@ -26,6 +26,7 @@ __all__ = [
     "not_ours",
     "open_container",
     "read_container",
+    "read_record",
     "unpack",
     "write_container",
 ]
@@ -73,6 +74,22 @@ def read_container(path: Path, kind: str, newest: int) -> tuple[int, dict[str, A
     return unpack(path, open_container(path, kind), kind, newest)
 
 
+def read_record(path: Path, kind: str, newest: int) -> dict[str, Any]:
+    """The record alone, at the cost of the header alone: the tensors and the checksum are not looked at.
+
+    Raises:
+        As `read_container`, but not of damage beyond the header.
+    """
+    try:
+        return _told(path, read_texts(path), kind, newest)[1]
+    except ModelFileError:
+        raise
+    except FileNotFoundError:
+        raise FileNotFoundError(f"There is no {kind} file {path}.") from None
+    except (OSError, ValueError) as error:
+        raise not_ours(path, kind, error) from error
+
+
 def open_container(path: Path, kind: str) -> TensorFile:
     """Read a file whose tables and sizes agree, whoever wrote it.
 
@@ -92,8 +109,18 @@ def unpack(
     path: Path, file: TensorFile, kind: str, newest: int
 ) -> tuple[int, dict[str, Any], dict[str, Tensor]]:
     """Version, record and tensors of a file that was opened; it raises as `read_container` does."""
+    version, record = _told(path, file.metadata, kind, newest)
+    if file.intact is None:
+        raise not_ours(path, kind, "it has no checksum")
+    if not file.intact:
+        raise ModelFileError(f"{path} is damaged: its checksum does not match; use another copy of it.")
+    return version, record, dict(file.tensors)
+
+
+def _told(path: Path, metadata: Mapping[str, str], kind: str, newest: int) -> tuple[int, dict[str, Any]]:
+    """Version and record, from the texts of a file."""
     try:
-        told = read_json(file.metadata[KEY].encode())
+        told = read_json(metadata[KEY].encode())
     except KeyError:
         raise not_ours(path, kind, "it was written by something else") from None
     except ValueError as error:
@@ -111,11 +138,7 @@ def unpack(
             f"{path} has format version {version}, but this bayeshyper reads up to {newest}; "
             "update bayeshyper."
         )
-    if file.intact is None:
-        raise not_ours(path, kind, "it has no checksum")
-    if not file.intact:
-        raise ModelFileError(f"{path} is damaged: its checksum does not match; use another copy of it.")
-    return version, record, dict(file.tensors)
+    return version, record
 
 
 def not_ours(path: Path, kind: str, reason: object) -> ModelFileError:

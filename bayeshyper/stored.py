@@ -223,16 +223,14 @@ class StoredEstimator(HyperEstimator):
         """Hold the parts of a file, each possible by itself, against each other.
 
         Raises:
-            ValueError: The audit is not of this posterior, or the row in the middle of those that were fitted,
-                whose encoded numbers are all 0, has no finite prediction.
+            ValueError: The audit is not of this posterior, or the row in the middle of those fitted, whose
+                encoded numbers are all 0, has no finite prediction.
         """
         audited, start = self._audit, self.history_.start
-        if audited is not None and (audited.n_members, audited.temperature) != (
-            self._guide.hypernetwork.members,
-            start["temperature"],
-        ):
+        own = (self._guide.hypernetwork.members, start["temperature"])
+        if audited is not None and (audited.n_members, audited.temperature) != own:
             raise ValueError("Got an audit of another number of members, or at another temperature.")
-        if not 1 <= self.history_.best_step or start["rows"] > self.n_rows_:
+        if self.history_.best_step < 1 or start["rows"] > self.n_rows_:
             raise ValueError("Got a history of more rows than were fitted, or of no step that was kept.")
         middle = self._predictive(torch.zeros(1, self.n_encoded_, dtype=torch.float64), self._draws)
         if self.network is not None and not answers(middle):

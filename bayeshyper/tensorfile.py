@@ -7,12 +7,13 @@ SHA-256 of the whole file, taken with zeros in its own place.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import math
 import re
 import struct
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from io import BufferedReader
 from pathlib import Path
@@ -25,7 +26,7 @@ from torch import Tensor
 from bayeshyper.files import replacing
 from bayeshyper.strictjson import read_json
 
-__all__ = ["TensorFile", "read_tensor_file", "write_tensor_file"]
+__all__ = ["TensorFile", "read_tensor_file", "read_texts", "write_tensor_file"]
 
 # A header that is read is held in memory some twenty times over.
 LONGEST_HEADER = 2**24
@@ -115,11 +116,7 @@ def read_tensor_file(path: Path) -> TensorFile:
         OSError: It is missing or cannot be read.
         ValueError: It is not such a file.
     """
-    if path.exists() and not path.is_file():  # a pipe would never end
-        raise ValueError("it is no regular file")
-    with path.open("rb") as file:
-        size = file.seek(0, 2)
-        file.seek(0)
+    with _opened(path) as (file, size):
         if size > psutil.virtual_memory().available:
             raise ValueError(f"it has {size:,} bytes, more than there is free memory")
         header = _read_header(file, size)
@@ -130,6 +127,30 @@ def read_tensor_file(path: Path) -> TensorFile:
         tensors = {entry.name: _read_tensor(file, entry, digest) for entry in entries}
     intact = None if place is None else digest.hexdigest() == metadata[CHECKSUM]
     return TensorFile(metadata, tensors, intact)
+
+
+def read_texts(path: Path) -> dict[str, str]:
+    """The texts of a file whose tables and sizes agree; tensors and checksum are not looked at.
+
+    Raises:
+        OSError: It is missing or cannot be read.
+        ValueError: It is not such a file.
+    """
+    with _opened(path) as (file, size):
+        header = _read_header(file, size)
+        metadata, _ = _parse(header, size - LENGTH.size - len(header))
+    return metadata
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[tuple[BufferedReader, int]]:
+    """A file at its beginning, and its size in bytes."""
+    if path.exists() and not path.is_file():  # a pipe would never end
+        raise ValueError("it is no regular file")
+    with path.open("rb") as file:
+        size = file.seek(0, 2)
+        file.seek(0)
+        yield file, size
 
 
 def _header(metadata: Mapping[str, str], tensors: list[tuple[str, Tensor]]) -> bytes:

@@ -1,4 +1,4 @@
-"""Model files whose checksum is right, with a value that no fit ever comes to: each is refused in a sentence."""
+"""Model files with a right checksum and a value that no fit comes to: each is refused in a sentence."""
 
 from __future__ import annotations
 

@@ -47,5 +47,12 @@ class Batches:
         return {"left": self._left}
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
-        """Go on as those did whose state it is; their generator has a state of its own."""
-        self._left = state["left"].to(self._x.device)
+        """Go on as those did whose state it is; their generator has a state of its own.
+
+        Raises:
+            KeyError, ValueError: It is not the rows that are left of as many.
+        """
+        left = state["left"].to(self._x.device)
+        if left.dtype != torch.long or left.dim() != 1 or not ((left >= 0) & (left < len(self._x))).all():
+            raise ValueError("the rows that are left are not of this table")
+        self._left = left

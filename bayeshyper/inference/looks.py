@@ -93,10 +93,23 @@ class Looks:
         return {**states, **scores, "values": list(self.values), "fits": list(self.fits)}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Keep what another one did."""
-        self._kept, self._proposed = state["kept"], state["proposed"]
-        self.best_score, self.since_best = state["best"], state["since"]
-        self.values, self.fits = state["values"], state["fits"]
+        """Keep what another one did.
+
+        Raises:
+            KeyError, TypeError, ValueError: It kept states of other modules, or what are no scores.
+        """
+        kept, proposed, best, since = (state[name] for name in ("kept", "proposed", "best", "since"))
+        for step, states in (kept, *filter(None, [proposed])):
+            if type(step) is not int or [*map(_shapes, states)] != [*map(_shapes, self._states())]:
+                raise ValueError("the states that were kept are of other modules")
+        if not all(isinstance(value, float) for value in (*state["values"], *state["fits"], best or 0.0)):
+            raise ValueError("the scores that were kept are no numbers")
+        self._kept, self._proposed, self.best_score, self.since_best = kept, proposed, best, int(since)
+        self.values, self.fits = list(state["values"]), list(state["fits"])
+
+
+def _shapes(state: State) -> dict[str, Any]:
+    return {name: (tensor.shape, tensor.dtype) for name, tensor in state.items()}
 
 
 def _taken_mean(values: list[float]) -> float:

@@ -87,7 +87,7 @@ class NaturalGaussian:
         self.precision = self.temperature * self._identity.repeat(len(self.mean), 1, 1)
         self._root = math.sqrt(self.temperature) * self._identity.expand_as(self.precision)
         self._steps = 0
-        self._order = torch.empty(0, dtype=torch.long)
+        self._order, self._rows = torch.empty(0, dtype=torch.long), 0
 
     @property
     def weights(self) -> Tensor:
@@ -122,7 +122,7 @@ class NaturalGaussian:
             TrainingDiverged: A gradient stopped being finite, or Λ stopped being positive definite.
         """
         first = self._steps == 0
-        self._order = torch.empty(0, dtype=torch.long)
+        self._order, self._rows = torch.empty(0, dtype=torch.long), len(x)
         with seeded(seed):
             for step in stage(steps, gaussian=self, global_random=GlobalRandomState()):
                 if len(self._order) < min(ROWS, len(x)):
@@ -146,11 +146,21 @@ class NaturalGaussian:
         return {"mean": self.mean, "precision": self.precision, "order": self._order, "steps": self._steps}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from the state of another one, of the same model."""
-        self.mean, self.precision = state["mean"].to(self.mean), state["precision"].to(self.mean)
-        self._order, self._steps = state["order"].to(self.mean.device), state["steps"]
-        if self._steps > 0:  # taken anew: a copy has other strides, by which products are rounded otherwise
-            self._take_root()
+        """Go on from the state of another one, of the same model.
+
+        Raises:
+            KeyError, ValueError: It is of another model.
+        """
+        mean, precision = state["mean"].to(self.mean), state["precision"].to(self.mean)
+        order, steps = state["order"].to(self.mean.device), state["steps"]
+        if (mean.shape, precision.shape) != (self.mean.shape, self.precision.shape) or type(steps) is not int:
+            raise ValueError("the Gaussian is of other weights")
+        if order.dtype != torch.long or order.dim() != 1 or not ((order >= 0) & (order < self._rows)).all():
+            raise ValueError("the rows that are left are not of this table")
+        self.mean, self.precision, self._order, self._steps = mean, precision, order, steps
+        # Taken anew: a copy has other strides, by which products are rounded otherwise.
+        if self._steps > 0 and not self._take_root():
+            raise ValueError("the Gaussian's precision is not positive definite")
 
     def _offsets(self, draws: int, share: float = 1.0) -> Tensor:
         """Draws of N(0, share · T Λ⁻¹), ``(M, draws, D)``, by the transposed root of Λ."""

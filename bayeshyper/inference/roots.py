@@ -28,7 +28,13 @@ class Recoveries:
         return {"count": self.count}
 
     def load_state_dict(self, state: Mapping[str, int]) -> None:
-        """Go on from another count."""
+        """Go on from another count.
+
+        Raises:
+            KeyError, ValueError: It is none.
+        """
+        if type(state["count"]) is not int or state["count"] < 0:
+            raise ValueError("the count of recoveries is none")
         self.count = state["count"]
 
 

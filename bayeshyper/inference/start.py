@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from bayeshyper._vocabulary import check_types
 from bayeshyper.errors import TrainingDiverged
 from bayeshyper.hypernets import Hypernetwork
 from bayeshyper.models import BayesianModel
@@ -58,9 +59,26 @@ class Start:
         return {"temperature": self.temperature, "rows": self.rows, "noise": noise, "steps": self.steps}
 
     @classmethod
-    def from_state(cls, state: Mapping[str, Any]) -> Start:
-        """The inverse of `state_dict`."""
-        return cls(**{**state, "noise": state["noise"] and NoiseLevel(**state["noise"])})
+    def from_state(cls, state: Mapping[str, Any], *, scales: int = 0) -> Start:
+        """The inverse of `state_dict`.
+
+        Args:
+            state: What that gave.
+            scales: How many noise levels the posterior has, those of all members.
+
+        Raises:
+            KeyError, TypeError, ValueError: It is none, or of a posterior with another number of them.
+        """
+        noise = state["noise"] and NoiseLevel(**state["noise"])
+        start = cls(**{**state, "noise": noise})
+        check_types(start)
+        if min(start.temperature, start.rows + 1, start.steps + 1) <= 0:
+            raise ValueError("the start is of no temperature, or of fewer rows or steps than none")
+        if start.noise is not None:
+            check_types(start.noise)
+            if start.noise.location.numel() != scales or not start.noise.spread > 0.0:
+                raise ValueError("the noise level is of another number of scales, or has no spread")
+        return start
 
     def to_dict(self) -> dict[str, float]:
         """For the record of a fit."""

@@ -6,6 +6,7 @@ import math
 import os
 from collections.abc import Callable
 from dataclasses import asdict, replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -17,7 +18,7 @@ from bayeshyper.threads import seeded
 from bayeshyper.version import __version__
 
 from .batches import Batches
-from .checkpoints import Checkpoint, RandomState, Stages, Stateful, digest
+from .checkpoints import AdamState, Checkpoint, RandomState, Stages, Stateful, digest
 from .clipping import clip_gradients
 from .guide import ImplicitGuide
 from .heldout import warn_of_few_held_out
@@ -121,12 +122,17 @@ def _fit(
         if progress is not None:
             progress(step, start_steps + steps, None, None)
 
+    place = model.spec[model.likelihood.scale_latent].slice if model.likelihood.scale_latent else slice(0)
+    scales = range(model.spec.size)[place]
+
     def find() -> dict[str, Any]:
         found = find_start(model, hypernetwork, x, y, settings, generator, starting, stages)
         return found.state_dict()
 
     try:
-        start = Start.from_state(stages.once("start", find))
+        start = stages.once(
+            "start", find, partial(Start.from_state, scales=hypernetwork.members * len(scales))
+        )
         history.start, history.start_steps = start.to_dict(), start.steps
         batches = Batches(x, y, settings.batch_size, generator)
         looks.keep()
@@ -134,13 +140,13 @@ def _fit(
         parts: dict[str, Stateful] = {
             "guide": guide,
             "model": model,
-            "optimizer": optimizer,
+            "optimizer": AdamState(optimizer),
             "batches": batches,
             "history": history,
             "looks": looks,
         }
         if (of_entropy := getattr(guide.entropy, "optimizer", None)) is not None:
-            parts["optimizer of the entropy"] = of_entropy
+            parts["optimizer of the entropy"] = AdamState(of_entropy)
         for step in stages.stage("posterior")(steps, **parts):
             rate = settings.optimizer.learning_rate * rate_share(step, steps, settings.optimizer)
             for group in optimizer.param_groups:
@@ -181,8 +187,7 @@ def _fit(
     finally:
         history.best_step = looks.restore()
         if start.noise is not None:
-            scales = model.spec[str(model.likelihood.scale_latent)]
-            start.noise.set_in(hypernetwork, *range(scales.start, scales.start + scales.size))
+            start.noise.set_in(hypernetwork, *scales)
         history.seconds = stages.seconds
         guide.generator = None
         guide.eval()

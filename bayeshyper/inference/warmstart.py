@@ -11,7 +11,7 @@ from bayeshyper.errors import TrainingDiverged
 from bayeshyper.hypernets import Hypernetwork
 from bayeshyper.models import BayesianModel
 
-from .checkpoints import Stage, every_step
+from .checkpoints import AdamState, Stage, Stateful, every_step
 from .clipping import clip_gradients
 from .schedule import rate_share
 from .settings import SVISettings
@@ -55,7 +55,12 @@ def warm_start(
     points = [parameter for parameter in model.target.parameters() if parameter.requires_grad]
     held = [model.spec[name].start for name in model.prior_latents]
     optimizer = torch.optim.Adam([*trained, *points], lr=settings.warm_start.learning_rate, fused=True)
-    for step in stage(steps, hypernetwork=hypernetwork, target=model.target, optimizer=optimizer):
+    parts: dict[str, Stateful] = {
+        "hypernetwork": hypernetwork,
+        "target": model.target,
+        "optimizer": AdamState(optimizer),
+    }
+    for step in stage(steps, **parts):
         x, y = next(batches)
         rate = settings.warm_start.learning_rate * rate_share(step, steps, settings.optimizer)
         for group in optimizer.param_groups:

@@ -2,9 +2,10 @@
 
 from .checkpoint import Checkpoint
 from .stages import Stage, Stages, every_step
-from .states import GlobalRandomState, RandomState, Stateful, digest
+from .states import AdamState, GlobalRandomState, RandomState, Stateful, digest
 
 __all__ = [
+    "AdamState",
     "Checkpoint",
     "GlobalRandomState",
     "RandomState",

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
-from bayeshyper.container import NewerFileError, read_container, write_container
+from bayeshyper.container import NewerFileError, not_ours, read_container, read_record, write_container
 from bayeshyper.errors import CheckpointError, CheckpointWarning, ModelFileError, warn
 from bayeshyper.files import remove_unfinished
 
@@ -30,6 +31,10 @@ OTHER = {
     "model": "another model",
     "seed": "another seed",
 }
+# Beside the state: the one before it, and one that was found damaged.
+PREVIOUS, DAMAGED = ".previous", ".damaged"
+LONGEST_NAME = 255  # bytes, where the folder does not say
+SEED = re.compile("-?[0-9]{1,18}")
 
 
 @dataclass(frozen=True)
@@ -66,21 +71,28 @@ class Checkpoint:
         """A checkpoint as it stands, or one at a path; wherever the process goes, its path stays the same.
 
         Raises:
-            CheckpointError: The folder is missing, or the path is that of a folder.
+            CheckpointError: It is no path, its folder is missing, it is that of a folder, or its name is too
+                long for the files beside it.
         """
         if where is None:
             return None
         given = where if isinstance(where, Checkpoint) else cls(where)
-        path = Path(given.path).absolute()
+        path = _as_path(given.path)
         if path.is_dir() or not path.parent.is_dir():
             raise CheckpointError(f"Got the checkpoint {path}, expected a file in a folder that there is.")
+        length, most = len(os.fsencode(path.name)), _longest_name(path.parent) - len(PREVIOUS + DAMAGED)
+        if length > most:
+            raise CheckpointError(
+                f"Got a checkpoint with a name of {length} bytes, expected {most} at most: files beside it "
+                f"have the same name, with {PREVIOUS} or {DAMAGED} behind it."
+            )
         return replace(given, path=path)
 
     @property
     def files(self) -> tuple[Path, Path]:
         """The newest state, and the one before it."""
         newest = Path(self.path)
-        return newest, newest.with_name(f"{newest.name}.previous")
+        return newest, newest.with_name(newest.name + PREVIOUS)
 
     def write(self, fit: Mapping[str, str], state: Mapping[str, Any]) -> None:
         """Write a state, and keep the one before it.
@@ -99,11 +111,14 @@ class Checkpoint:
             os.replace(newest, previous)
         write_container(newest, KIND, VERSION, record, tensors)
 
-    def read(self, fit: Mapping[str, str]) -> dict[str, Any]:
+    def read(
+        self, fit: Mapping[str, str], check: Callable[[Any], None] = lambda state: None
+    ) -> dict[str, Any]:
         """The newest state that is whole, or nothing.
 
         Args:
             fit: As for `write`.
+            check: Raises ValueError where a state, whose checksum is right, is none all the same.
 
         Raises:
             CheckpointError: It is of another fit, and not to be replaced; or it is no checkpoint at all, or
@@ -115,9 +130,13 @@ class Checkpoint:
                 continue
             try:
                 _, record, tensors = read_container(file, KIND, VERSION)
-                found, state = record["fit"], unpacked(record["state"], tensors)
-            except (ModelFileError, LookupError, TypeError) as error:
+                found, state = _fit_of(record), unpacked(record["state"], tensors)
+                check(state)
+            except ModelFileError as error:
                 self._put_aside(file, opening, error)
+                continue
+            except (LookupError, TypeError, ValueError) as error:
+                self._put_aside(file, opening, not_ours(file, KIND, error))
                 continue
             if found == fit:
                 return dict(state)
@@ -137,7 +156,7 @@ class Checkpoint:
                 f"{file} is no checkpoint that this bayeshyper can read, and is left as it is ({error}) Give "
                 "another path."
             )
-        aside = file.with_name(f"{file.name}.damaged")
+        aside = file.with_name(file.name + DAMAGED)
         os.replace(file, aside)
         warn(
             CheckpointWarning,
@@ -146,7 +165,7 @@ class Checkpoint:
         )
 
     def owner(self) -> dict[str, str] | None:
-        """What tells the fit whose state it is from others; None where there is no state."""
+        """What tells the fit whose state it is from others, by the header alone; None where there is none."""
         for file in self.files:
             if (found := _owner(file)) is not None:
                 return found
@@ -188,6 +207,44 @@ def _opening(file: Path) -> bytes:
 
 def _owner(file: Path) -> dict[str, str] | None:
     try:
-        return dict(read_container(file, KIND, VERSION)[1]["fit"])
-    except (FileNotFoundError, ModelFileError, LookupError, TypeError, ValueError):
+        return _fit_of(read_record(file, KIND, VERSION))
+    except (FileNotFoundError, LookupError, ValueError):
         return None
+
+
+def _fit_of(record: Mapping[str, Any]) -> dict[str, str]:
+    """What tells the fit whose record it is from others.
+
+    Raises:
+        KeyError, ValueError: The record does not say that.
+    """
+    fit = record["fit"]
+    if not isinstance(fit, dict) or not all(isinstance(value, str) for value in fit.values()):
+        raise ValueError("its fit is not told in texts")
+    if not SEED.fullmatch(fit.get("seed", "0")):
+        raise ValueError("its seed is no whole number of 64 bits")
+    return fit
+
+
+def _as_path(given: Any) -> Path:
+    """A path as the operating system takes it, from the root on.
+
+    Raises:
+        CheckpointError: It is none.
+    """
+    path = os.fspath(given) if isinstance(given, os.PathLike) else given
+    if not isinstance(path, str) or not path or "\0" in path:
+        raise CheckpointError(f"Got the checkpoint {given!r}, expected the path of a file, as text.")
+    try:
+        os.fsencode(path)
+    except UnicodeEncodeError:
+        raise CheckpointError(f"Got the checkpoint {given!r}, which no file can be called.") from None
+    return Path(path).absolute()
+
+
+def _longest_name(folder: Path) -> int:
+    """Bytes of a file's name there."""
+    try:
+        return os.pathconf(folder, "PC_NAME_MAX")
+    except (AttributeError, OSError, ValueError):  # not on Windows
+        return LONGEST_NAME

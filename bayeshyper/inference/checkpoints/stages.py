@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import copy
+import math
 import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Any, Protocol, Self, TypeVar
 
-from bayeshyper.errors import CheckpointWarning, warn
+from bayeshyper.errors import CheckpointError, CheckpointWarning, warn
 
 from .checkpoint import Checkpoint
 from .signals import PostponedSignals
@@ -19,6 +21,10 @@ from .states import Stateful
 
 __all__ = ["Stage", "Stages", "every_step"]
 
+Result = TypeVar("Result")
+
+# What is raised where a state is of the right structure, and not of the part that it is given to.
+DOES_NOT_FIT = (AttributeError, LookupError, RuntimeError, TypeError, ValueError)
 # Of the time, that writing states may take.
 SHARE = 0.05
 
@@ -48,7 +54,7 @@ class Stages:
         fit: What tells this fit from others, by the names in `checkpoint.OTHER`.
 
     Raises:
-        CheckpointError: The file is of another fit.
+        CheckpointError: The file is of another fit; or later, a state in it is not of what it is given to.
 
     Example:
         >>> import tempfile, torch
@@ -68,7 +74,7 @@ class Stages:
 
     def __init__(self, checkpoint: Checkpoint | None = None, fit: Mapping[str, str] | None = None) -> None:
         self._checkpoint, self._fit = checkpoint, dict(fit or {})
-        found = checkpoint.read(self._fit) if checkpoint is not None else {}
+        found = checkpoint.read(self._fit, _check_state) if checkpoint is not None else {}
         self._reached: dict[str, Any] = found.get("reached", {})
         self._before: float = found.get("seconds", 0.0)
         self._started = self._written = time.monotonic()
@@ -106,16 +112,21 @@ class Stages:
         """
         return partial(self._steps, name)
 
-    def once(self, name: str, compute: Callable[[], Any]) -> Any:
+    def once(
+        self, name: str, compute: Callable[[], Any], read: Callable[[Any], Result] = lambda state: state
+    ) -> Result:
         """A result, computed once for all runs; what was kept before is forgotten, so its stages lie within.
 
         Args:
             name: Its own.
             compute: Gives a state: numbers, texts, tensors, and lists, tuples and dicts of them.
+            read: Makes the result of that state; it raises ValueError where the state is none.
         """
         if "result" not in self._reached.get(name, {}):
             self._reached = {name: {"result": compute()}}
-        return self._reached[name]["result"]
+            return read(self._reached[name]["result"])
+        with self._of_this_fit(name):
+            return read(self._reached[name]["result"])
 
     def _steps(self, name: str, total: int, **parts: Stateful) -> Iterator[int]:
         if self._checkpoint is None:
@@ -123,10 +134,8 @@ class Stages:
             return
         parts, done = {**self._common, **parts}, 0
         if name in self._reached:
-            reached = self._reached[name]
-            done = reached["step"]
-            for part, state in reached["parts"].items():
-                parts[part].load_state_dict(copy.deepcopy(state))
+            with self._of_this_fit(name):
+                done = _restored(self._reached[name], total, parts)
         kept = done
         for step in range(done + 1, total + 1):
             yield step
@@ -139,6 +148,19 @@ class Stages:
                     self._stop(stopped, f"step {step:,} of {total:,} ({name})", saved)
         if done < total:
             self._reached[name] = copy.deepcopy(_state(total, parts))
+
+    @contextmanager
+    def _of_this_fit(self, name: str) -> Iterator[None]:
+        """A block that puts a state of the file back, which may not be one."""
+        try:
+            yield
+        except DOES_NOT_FIT as error:
+            path = "The checkpoint" if self._checkpoint is None else self._checkpoint.path
+            reason = str(error).partition("\n")[0]
+            raise CheckpointError(
+                f"{path} has a state of {name!r} that is none of this fit ({reason}): remove it, or give "
+                "another path."
+            ) from error
 
     def _write(self, checkpoint: Checkpoint, under_way: Mapping[str, Any]) -> bool:
         """Write all that has been reached; a full disk does not end a fit."""
@@ -168,6 +190,42 @@ class Stages:
             raise KeyboardInterrupt(sentence)
         print(sentence, file=sys.stderr)
         raise SystemExit(128 + received)
+
+
+def _check_state(state: Any) -> None:
+    """Refuse what `Stages` does not write.
+
+    Raises:
+        ValueError: It is not of that structure.
+    """
+    match state:
+        case {"reached": dict(reached), "seconds": float(seconds), **others} if not others:
+            known = 0.0 <= seconds < math.inf and all(map(_is_stage, reached.values()))
+        case _:
+            known = False
+    if not known:
+        raise ValueError("it holds no stages of a fit")
+
+
+def _is_stage(reached: Any) -> bool:
+    """Whether it is a result, or the state after a step."""
+    match reached:
+        case {"result": _, **others}:
+            return not others
+        case {"step": int(step), "parts": dict(parts), **others}:
+            whole = not others and step > 0 and not isinstance(step, bool)
+            return whole and all(isinstance(state, dict) for state in parts.values())
+    return False
+
+
+def _restored(reached: Mapping[str, Any], total: int, parts: Mapping[str, Stateful]) -> int:
+    """Put all parts of a stage back; returns the step that they are of."""
+    step: int = reached["step"]
+    if step > total or reached["parts"].keys() != parts.keys():
+        raise ValueError(f"it is of other parts, or of step {step:,} of {total:,}")
+    for part, state in reached["parts"].items():
+        parts[part].load_state_dict(copy.deepcopy(state))
+    return step
 
 
 def _state(step: int, parts: Mapping[str, Stateful]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-__all__ = ["GlobalRandomState", "RandomState", "Stateful", "digest", "packed", "unpacked"]
+__all__ = ["AdamState", "GlobalRandomState", "RandomState", "Stateful", "digest", "packed", "unpacked"]
 
 # What JSON has no word for is an object with one of these as its only key.
 TENSOR, TUPLE, ITEMS = "$tensor", "$tuple", "$items"
@@ -51,6 +51,38 @@ class GlobalRandomState:
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
         """Put it back."""
         torch.set_rng_state(state["state"])
+
+
+class AdamState:
+    """Adam, as a part of a fit: torch itself takes moments of any shape, and fails at the next step."""
+
+    def __init__(self, optimizer: torch.optim.Optimizer) -> None:
+        self._optimizer = optimizer
+
+    def state_dict(self) -> dict[str, Any]:
+        """Its moments and rates."""
+        return self._optimizer.state_dict()
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Put them back.
+
+        Raises:
+            KeyError, TypeError, ValueError: They are not of these parameters.
+        """
+        own = self._optimizer.state_dict()
+        if _but_rates(state["param_groups"]) != _but_rates(own["param_groups"]):
+            raise ValueError("the optimizer is of other settings")
+        parameters = [one for group in self._optimizer.param_groups for one in group["params"]]
+        for place, moments in state["state"].items():
+            shapes = {"step": (), "exp_avg": parameters[place].shape, "exp_avg_sq": parameters[place].shape}
+            if {name: moment.shape for name, moment in moments.items()} != shapes:
+                raise ValueError("the optimizer's moments are of other parameters")
+        self._optimizer.load_state_dict(dict(state))
+
+
+def _but_rates(groups: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The groups without the rate of the step, which is set at each."""
+    return [{name: value for name, value in group.items() if name != "lr"} for group in groups]
 
 
 def packed(state: Any, tensors: dict[str, Tensor]) -> Any:

@@ -194,6 +194,43 @@ def test_a_path_is_a_file_in_a_folder_that_there_is(tmp_path: Path, monkeypatch:
     assert made.path == tmp_path / "fit"
 
 
+@pytest.mark.parametrize("path", ["", b"x", True, "a\0b", 5, "\ud800", 1.5, ["fit"]])
+def test_what_is_no_path_is_refused_in_a_sentence(
+    path: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for given in (path, Checkpoint(path)):
+        with pytest.raises(
+            CheckpointError, match=r"^Got the checkpoint .*, (expected the path|which no file)"
+        ):
+            Checkpoint.at(given)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_name_too_long_for_the_files_beside_it_is_refused_at_once(tmp_path: Path) -> None:
+    longest = os.pathconf(tmp_path, "PC_NAME_MAX") - len(".previous.damaged")
+    with pytest.raises(CheckpointError, match=f"name of {longest + 1} bytes, expected {longest} at most"):
+        Checkpoint.at(tmp_path / ("é" * (longest // 2) + "x" * (longest % 2 + 1)))
+    checkpoint = Checkpoint.at(tmp_path / ("x" * longest))
+    assert checkpoint is not None
+    for number in range(3):
+        checkpoint.write(FIT, state(number))
+    for path in checkpoint.files:
+        path.write_bytes(path.read_bytes()[:100])
+    with pytest.warns(CheckpointWarning):
+        assert checkpoint.read(FIT) == {}
+
+
+def test_whose_state_it_is_is_told_by_the_header_alone(checkpoint: Checkpoint) -> None:
+    newest, previous = checkpoint.files
+    previous.unlink()
+    whole = newest.read_bytes()
+    newest.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))  # a number of a tensor
+    assert checkpoint.owner() == FIT
+    newest.write_bytes(whole[:-1])
+    assert checkpoint.owner() is None
+
+
 @pytest.mark.parametrize("wrong", [{"seconds": 0.0}, {"seconds": float("nan")}, {"steps": 0}])
 def test_times_and_steps_are_above_0(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="expected more than 0"):
