@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from bayeshyper._vocabulary import fits
 from bayeshyper.errors import RecipeError
 from bayeshyper.hypernets import HypernetworkSettings, head_options
 from bayeshyper.inference import (
@@ -24,11 +25,26 @@ from bayeshyper.inference import (
 from bayeshyper.models import LIKELIHOODS, NETWORKS, PRIORS, BayesianModel, Likelihood, Target, TargetFacts
 from bayeshyper.threads import seeded
 
-__all__ = ["build_guide", "build_model", "build_settings", "reason_against_start"]
+__all__ = ["build_guide", "build_model", "build_settings", "check_n_draws", "reason_against_start"]
 
 Recipe = Mapping[str, Any]
 
 ONE_NUMBER = TargetFacts()  # per row: a standardised regression
+
+
+def check_n_draws(n_draws: Any) -> None:
+    """Refuse a number of draws that is none, before anything is trained.
+
+    Raises:
+        RecipeError: It is no whole number, or below 1.
+
+    Example:
+        >>> check_n_draws(0)
+        Traceback (most recent call last):
+        bayeshyper.errors.RecipeError: Got n_draws = 0, expected a whole number of 1 or more.
+    """
+    if not fits(n_draws, int) or n_draws < 1:
+        raise RecipeError(f"Got n_draws = {n_draws!r}, expected a whole number of 1 or more.")
 
 
 def build_settings(inference: Recipe) -> SVISettings:

@@ -12,7 +12,7 @@ import torch
 from sklearn.utils import check_random_state
 from torch import Tensor, nn
 
-from bayeshyper.assembly import build_model, build_settings, initial_means
+from bayeshyper.assembly import build_model, build_settings, check_n_draws, initial_means
 from bayeshyper.base import Recipe, TableEstimator
 from bayeshyper.errors import RecipeError
 from bayeshyper.inference import SVISettings
@@ -56,6 +56,7 @@ class BaselineEstimator(TableEstimator):
     @whole
     def fit(self, X: Any, y: Any) -> Self:
         """Fit to a table; arguments and errors as for `HyperRegressor.fit`."""
+        check_n_draws(self.n_draws)
         baseline, recipe = self._baseline(), read_recipe("models", self.model)
         recipe, inference = apply_overrides(recipe, baseline.recipe, self._overrides())
         inputs, targets = self._encode_training(X, y)

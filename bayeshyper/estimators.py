@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -104,6 +105,8 @@ class HyperClassifier(TableClassifier, StoredEstimator):
         labels, kind = record["classes"], record["kind"]
         if not isinstance(labels, list) or not all(isinstance(one, (str, int, float)) for one in labels):
             raise ValueError("Got classes that are no texts or numbers.")
+        if any(isinstance(one, float) and not math.isfinite(one) for one in labels):
+            raise ValueError("Got a class that is infinite, or no number.")
         if not _is_usual(kind, len(labels)):
             raise ValueError(f"Got classes of type {kind[:40]}, expected a usual one of a few bytes.")
         self.classes_ = np.array(labels, dtype=kind)

@@ -14,7 +14,13 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
-from bayeshyper.assembly import build_guide, build_model, build_settings, reason_against_start
+from bayeshyper.assembly import (
+    build_guide,
+    build_model,
+    build_settings,
+    check_n_draws,
+    reason_against_start,
+)
 from bayeshyper.base import Recipe, TableEstimator
 from bayeshyper.data import as_features
 from bayeshyper.diagnostics import Audit, Collapse, audit, collapse, convergence
@@ -81,6 +87,7 @@ class HyperEstimator(TableEstimator):
             TooLarge: The draws that predictions would use need more memory than is free.
             TrainingDiverged: The loss stopped being finite.
         """
+        check_n_draws(self.n_draws)
         recipe, inference = self._recipes()
         inputs, targets = self._encode_training(X, y)
         checkpoint = Checkpoint.at(checkpoint)
@@ -107,7 +114,7 @@ class HyperEstimator(TableEstimator):
     def _seed(self, checkpoint: Checkpoint | None) -> int:
         """Of everything random: where any will do, that of the fit to go on with."""
         known = checkpoint.owner() if checkpoint is not None and self.random_state is None else None
-        if known is not None:
+        if known is not None and "seed" in known:
             return int(known["seed"])
         return int(check_random_state(self.random_state).randint(2**31 - 1))
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
+from numbers import Integral
 from pathlib import Path
 from typing import Any, Self
 
@@ -11,6 +13,7 @@ import torch
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
+from bayeshyper.base import Array
 from bayeshyper.budget import Budget
 from bayeshyper.data import Extent, TableEncoder
 from bayeshyper.data.names import listed
@@ -21,6 +24,8 @@ from bayeshyper.inference import History
 from bayeshyper.modelfile import ModelRecord, read_model_file, write_model_file
 from bayeshyper.ownnetwork import answers, check_same_outputs, check_same_tensors, probe
 from bayeshyper.recipes import check_recipe
+from bayeshyper.strictjson import to_json
+from bayeshyper.tensorfile import LONGEST_HEADER
 from bayeshyper.version import __version__
 
 __all__ = ["StoredEstimator"]
@@ -39,6 +44,8 @@ DOES_NOT_FIT = (
 )
 # Numbers that any tensor may have while a model is built, 4 MB: what is made for a moment only, say.
 SMALL = 2**20
+# Bytes of names and classes: half of what a file has for all that is no tensor.
+MOST_NAMES = LONGEST_HEADER // 2
 # Draws are made in float32, and kept in float64.
 MOST_DRAWN = torch.finfo(torch.float32).max
 
@@ -53,6 +60,16 @@ class StoredEstimator(HyperEstimator):
     def _restore_target(self, record: Mapping[str, Any]) -> None:
         """The inverse of `_target_record`."""
         raise NotImplementedError
+
+    def _encode_training(self, X: Any, y: Any) -> tuple[Array, Array]:
+        encoded = super()._encode_training(X, y)
+        names = [self.encoder_.to_state()[0], self.target_name_, self._target_record()]
+        if (length := len(json.dumps(to_json(names)))) > MOST_NAMES:
+            raise DataError(
+                f"Got names of columns and classes of {length:,} bytes, expected {MOST_NAMES:,} at most: "
+                "shorten them."
+            )
+        return encoded
 
     def save(self, path: str | Path) -> None:
         """Write the fitted model to one file: no pickle, no training data, atomically.
@@ -81,7 +98,7 @@ class StoredEstimator(HyperEstimator):
             inference=self.inference_,
             custom_network=None if self.network is None else type(self.network).__name__,
             n_draws=self.n_draws,
-            seed=self.random_state if isinstance(self.random_state, int) else None,
+            seed=int(self.random_state) if isinstance(self.random_state, Integral) else None,
             encoder=encoder,
             target_name=self.target_name_,
             n_rows=self.n_rows_,

@@ -71,7 +71,9 @@ def read_json(text: bytes, *, words: bool = False) -> Any:
 
 
 def _spelled(value: Any) -> Any:
-    """The value with objects for the floats that JSON has no words for."""
+    """The value with objects for the floats that JSON has no words for, and numpy's numbers as Python's."""
+    if isinstance(value, np.bool_ | np.integer | np.floating):
+        value = value.tolist()
     if isinstance(value, float) and not math.isfinite(value):
         return {NUMBER: str(float(value))}
     if isinstance(value, Mapping):

@@ -40,10 +40,18 @@ def test_every_float_comes_back_to_the_bit_but_for_the_kind_of_nan(value: float)
     )
 
 
-@pytest.mark.parametrize("value", [object(), {1: 2}, {"a": {None: 1}}, [b"x"], np.int64(3)])
+@pytest.mark.parametrize("value", [object(), {1: 2}, {"a": {None: 1}}, [b"x"], np.datetime64(3, "s")])
 def test_what_is_no_json_is_not_written(value: Any) -> None:
     with pytest.raises(TypeError):
         to_json(value)
+
+
+@pytest.mark.parametrize(
+    "value", [np.int64(-3), np.uint64(2**64 - 1), np.float32(0.1), np.float64("inf"), np.bool_(True)]
+)
+def test_numbers_of_numpy_are_read_back_as_pythons(value: Any) -> None:
+    read = read_json(to_json({"a": [value]}).encode())["a"][0]
+    assert (type(read), read) == (type(value.tolist()), value)
 
 
 @pytest.mark.parametrize("value", [2**64, -(2**63) - 1, {"$number": "nan"}, {"$number": 1, "a": 2}])

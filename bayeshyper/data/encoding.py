@@ -24,7 +24,7 @@ from bayeshyper.data.columns import (
     kind_of,
 )
 from bayeshyper.data.features import as_features, column_names, has_names
-from bayeshyper.data.names import listed, mismatch
+from bayeshyper.data.names import check_text, listed, mismatch
 from bayeshyper.errors import DataError, DataWarning, warn
 
 __all__ = ["TableEncoder"]
@@ -68,11 +68,14 @@ class TableEncoder:
             X: A DataFrame, or a 2-D array of numbers; NaN means missing.
 
         Raises:
-            DataError: If a column is all missing or holds infinity, or X is not a table.
+            DataError: If a column is all missing, holds infinity or has a name that is no text, or X is not a
+                table.
         """
         self._learned = None  # a fit that fails leaves no mixture of two
         frame = as_features(X)
         self._named, self._names = has_names(frame), column_names(frame)
+        for name in self._names:
+            check_text(name, "The column")
         columns_by_name = zip(self._names, (column for _, column in frame.items()), strict=True)
         self._kinds = [_usable_kind(name, column) for name, column in columns_by_name]
         self._learned = _learn(*self._read(frame))

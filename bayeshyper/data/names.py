@@ -1,11 +1,37 @@
-"""Columns' names in messages: the one that was probably meant, short lists, and how two lists differ."""
+"""Columns' names: those that no file holds, the one that was probably meant, and how two lists differ."""
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Sequence
 
-__all__ = ["listed", "mismatch", "nearest"]
+from bayeshyper.errors import DataError
+
+__all__ = ["check_text", "listed", "mismatch", "nearest"]
+
+
+def check_text(text: str, what: str) -> None:
+    r"""Refuse a name that cannot be written down: half a character, as a wrong encoding leaves it behind.
+
+    Args:
+        text: The name.
+        what: What it is the name of.
+
+    Raises:
+        DataError: It is none.
+
+    Example:
+        >>> check_text("größe", "The column")
+        >>> check_text("gr\udcf6sse", "The column")
+        Traceback (most recent call last):
+        bayeshyper.errors.DataError: The column 'gr\udcf6sse' is no text: read it in its own encoding, or ...
+    """
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise DataError(
+            f"{what} {text[:40]!r} is no text: read it in its own encoding, or name it anew."
+        ) from None
 
 
 def nearest(name: str, names: Iterable[object]) -> str | None:

@@ -11,7 +11,9 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.utils.validation import column_or_1d
 
 from bayeshyper.data.balance import imbalance
+from bayeshyper.data.classes import as_python, check_classes
 from bayeshyper.data.columns import LARGEST, doubt, plain_numbers
+from bayeshyper.data.names import check_text
 from bayeshyper.errors import ClassImbalanceWarning, DataError, DataWarning, warn
 
 __all__ = ["TargetScaler", "Task", "category_order", "check_target", "infer_task"]
@@ -63,10 +65,12 @@ def check_target(y: Any, task: Task) -> NDArray[Any]:
         task: "regression" or "classification".
 
     Returns:
-        The target, as many: float64 for regression, the labels as they are for classification.
+        The target, as many: float64 for regression, the labels as they are for classification, where objects
+        of numpy's are Python's.
 
     Raises:
-        DataError: If values are missing, infinite or not what the task needs, or if all are the same.
+        DataError: If values are missing, infinite or not what the task needs, if all are the same, or if no
+            model file can hold a class.
 
     Example:
         >>> check_target([1, 2, 4], "regression")
@@ -74,10 +78,14 @@ def check_target(y: Any, task: Task) -> NDArray[Any]:
     """
     name = getattr(y, "name", None)
     what = "The target y" if name is None else f"The target {name!r}"
+    if isinstance(name, str):
+        check_text(name, "The target")
     if task == "regression" and _has_columns(y):
         columns = pd.DataFrame(y).items()
         return np.stack([check_target(column.rename(name), task) for name, column in columns], axis=1)
     values = _one_column(y, what)
+    if values.dtype.kind == "V":
+        raise DataError(f"{what} holds records or bare bytes ({values.dtype}): turn it into text or numbers.")
     missing = pd.isna(values)
     if missing.any():
         raise DataError(
@@ -156,6 +164,8 @@ def _check_labels(values: NDArray[Any], what: str) -> NDArray[Any]:
                 f"Unknown label type: {what} holds continuous numbers ({values[fractions][0]:g} in "
                 f"{_row(fractions)}), but classification needs classes: choose regression."
             )
+    if values.dtype == object:
+        values = as_python(values)
     try:
         classes, counts = np.unique(values, return_counts=True)
         set(classes.tolist())  # lists can be sorted, but are no labels
@@ -164,6 +174,7 @@ def _check_labels(values: NDArray[Any], what: str) -> NDArray[Any]:
             f"Unknown label type: {what} holds what cannot be sorted and told apart ({error}): use text for "
             "all."
         ) from error
+    check_classes(values if values.dtype == object else classes.tolist(), what)
     if len(classes) == 1:
         only = classes.tolist()[0]
         raise DataError(

@@ -7,6 +7,7 @@ import json
 from collections.abc import Mapping
 from typing import Any, Protocol
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -101,6 +102,8 @@ def packed(state: Any, tensors: dict[str, Tensor]) -> Any:
     match state:
         case None | bool() | int() | float() | str():
             return state
+        case np.bool_() | np.integer() | np.floating():
+            return packed(state.tolist(), tensors)
         case Tensor():
             name = str(len(tensors))
             tensors[name] = state.detach()
