@@ -34,10 +34,11 @@ def test_a_mutated_file_is_refused_or_loads_what_it_says(version: str, record_pr
     record_property("cases", found.total())
     assert found.total() == 150
     assert all(
-        found[f"{kind} refused"] for kind in ("flip", "truncate", "tear", "splice", "record", "tensors")
+        found[f"{kind} refused"]
+        for kind in ("flip", "truncate", "tear", "splice", "record", "tensors", "numbers")
     )
     # So the checksums made anew are right.
-    assert any(found[f"{kind} loaded"] for kind in ("digits", "table", "record", "tensors", "packed"))
+    assert any(found[f"{kind} loaded"] for kind in ("digits", "table", "record", "numbers", "packed"))
 
 
 @pytest.mark.long

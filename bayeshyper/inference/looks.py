@@ -99,10 +99,11 @@ class Looks:
             KeyError, TypeError, ValueError: It kept states of other modules, or what are no scores.
         """
         kept, proposed, best, since = (state[name] for name in ("kept", "proposed", "best", "since"))
-        for step, states in (kept, *filter(None, [proposed])):
+        for step, states in [kept] if proposed is None else [kept, proposed]:
             if type(step) is not int or [*map(_shapes, states)] != [*map(_shapes, self._states())]:
                 raise ValueError("the states that were kept are of other modules")
-        if not all(isinstance(value, float) for value in (*state["values"], *state["fits"], best or 0.0)):
+        scores = [*state["values"], *state["fits"], *([] if best is None else [best])]
+        if not all(isinstance(score, float) for score in scores):
             raise ValueError("the scores that were kept are no numbers")
         self._kept, self._proposed, self.best_score, self.since_best = kept, proposed, best, int(since)
         self.values, self.fits = list(state["values"]), list(state["fits"])

@@ -120,6 +120,8 @@ def test_what_is_no_state_is_put_aside_and_the_fit_goes_on_from_the_one_before(
         ("posterior", f"{REACHED}/parts/looks/kept", {"$tuple": [0, []]}),
         ("posterior", f"{REACHED}/parts/looks/values", ["a"]),
         ("posterior", f"{REACHED}/parts/looks/best", "high"),
+        ("posterior", f"{REACHED}/parts/looks/best", ""),
+        ("posterior", f"{REACHED}/parts/looks/proposed", ""),
         ("posterior", f"{REACHED}/parts/recoveries/count", -1),
         ("posterior", f"{REACHED}/parts/recoveries/count", "none"),
         ("posterior", f"{REACHED}/parts/optimizer/param_groups", []),
