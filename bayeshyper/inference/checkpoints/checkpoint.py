@@ -12,6 +12,7 @@ from typing import Any
 
 from torch import Tensor
 
+from bayeshyper._vocabulary import fits
 from bayeshyper.container import NewerFileError, not_ours, read_container, read_record, write_container
 from bayeshyper.errors import CheckpointError, CheckpointWarning, ModelFileError, warn
 from bayeshyper.files import remove_unfinished
@@ -61,7 +62,8 @@ class Checkpoint:
     replace: bool = False
 
     def __post_init__(self) -> None:
-        if not self.seconds > 0.0 or (self.steps is not None and self.steps < 1):
+        timed = fits(self.seconds, float) and self.seconds > 0.0
+        if not timed or not (self.steps is None or (fits(self.steps, int) and self.steps >= 1)):
             raise ValueError(
                 f"Got a checkpoint every {self.seconds} seconds or {self.steps} steps, expected more than 0."
             )

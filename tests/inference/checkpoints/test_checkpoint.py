@@ -231,7 +231,17 @@ def test_whose_state_it_is_is_told_by_the_header_alone(checkpoint: Checkpoint) -
     assert checkpoint.owner() is None
 
 
-@pytest.mark.parametrize("wrong", [{"seconds": 0.0}, {"seconds": float("nan")}, {"steps": 0}])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"seconds": 0.0},
+        {"seconds": float("nan")},
+        {"seconds": "60"},
+        {"steps": 0},
+        {"steps": 1.5},
+        {"steps": "1"},
+    ],
+)
 def test_times_and_steps_are_above_0(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="expected more than 0"):
         Checkpoint("fit", **wrong)
