@@ -37,8 +37,8 @@ __all__ = [
     "warn",
 ]
 
-INSIDE = ("bayeshyper", "numpy", "torch")
-"""No line of these is a user's: decorators of numpy and torch stand around functions of ours."""
+INSIDE = ("bayeshyper", "joblib", "numpy", "pandas", "pyro", "sklearn", "torch")
+"""No line of these is a user's: they stand around functions of ours, or call them in a user's name."""
 
 
 class BayeshyperError(Exception):
@@ -124,9 +124,10 @@ class NotConvergedWarning(ApproximationWarning):
 
 
 def warn(category: type[BayeshyperWarning], sentence: str) -> None:
-    """Warn, at the line that called into bayeshyper, however deep the warning arises.
+    """Warn, at the user's line that led into bayeshyper, however deep the warning arises.
 
-    So Python's own rule, the same sentence once for a line, speaks of the user's lines.
+    So Python's own rule, the same sentence once for a line, speaks of the user's lines. Where there is none,
+    as in a worker of joblib's, the warning is at the outermost line.
     """
     level, frame = 1, sys._getframe()
     while frame.f_back is not None and str(frame.f_globals.get("__name__")).partition(".")[0] in INSIDE:

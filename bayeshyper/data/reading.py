@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import re
-import warnings
 from collections import Counter
 from collections.abc import Collection, Sequence
 from os import PathLike
@@ -16,7 +15,7 @@ from pandas.api import types
 from bayeshyper.data.decoding import check_memory, read_utf8
 from bayeshyper.data.dialect import check_widths, sniff
 from bayeshyper.data.names import listed
-from bayeshyper.errors import DataError, DataWarning
+from bayeshyper.errors import DataError, DataWarning, warn
 
 __all__ = ["read_table"]
 
@@ -111,11 +110,10 @@ def _check_header(path: Path, header: Sequence[str], records: Sequence[Sequence[
     # Columns that are merely numbered (0, 1, 2 … or 1, 2, 3 …) are in order; other numbers look like data.
     numbers = [name for place, name in enumerate(header) if _is_number(name) and abs(float(name) - place) > 1]
     if numbers and records:
-        warnings.warn(
+        warn(
+            DataWarning,
             f"The header of {path} holds numbers ({listed(numbers)}): if it is a row of data, add a header "
             "line with the columns' names.",
-            DataWarning,
-            stacklevel=4,
         )
 
 

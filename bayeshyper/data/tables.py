@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 
 import pandas as pd
 
 from bayeshyper.data.names import listed, nearest
-from bayeshyper.errors import DataError, DataWarning
+from bayeshyper.errors import DataError, DataWarning, warn
 
 __all__ = ["align_columns", "check_rows", "split_target"]
 
@@ -76,9 +75,8 @@ def check_rows(n_rows: int, n_columns: int) -> None:
         samples = "1 sample (row)" if n_rows == 1 else f"{n_rows} samples (rows)"
         raise DataError(f"The table has {samples}, but at least 2 are needed to fit a model: add rows.")
     if n_rows < n_columns:
-        warnings.warn(
+        warn(
+            DataWarning,
             f"The table has fewer rows ({n_rows}) than columns ({n_columns}): expect wide uncertainty, and "
             "consider leaving columns out.",
-            DataWarning,
-            stacklevel=2,
         )

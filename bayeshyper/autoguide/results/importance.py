@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -16,7 +15,7 @@ from bayeshyper.autoguide.model.joint import LogJoint
 from bayeshyper.autoguide.model.sites import LatentSites
 from bayeshyper.autoguide.posterior.latent import LatentPosterior
 from bayeshyper.diagnostics.posterior.psis import MIN_DRAWS, PSIS, smoothed_weights
-from bayeshyper.errors import ApproximationWarning
+from bayeshyper.errors import ApproximationWarning, warn
 
 from .density import LatentDensity
 
@@ -163,6 +162,5 @@ def importance(
         log_evidence_error=(relative.std() / relative.mean()).item() / math.sqrt(n),
     )
     if psis.word == "far":
-        # At the user's own line: between stand torch.no_grad and the guide's method.
-        warnings.warn(weighted.sentence, ApproximationWarning, stacklevel=4)
+        warn(ApproximationWarning, weighted.sentence)
     return weighted
