@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-__all__ = ["remove_unfinished", "replacing", "write_atomically"]
+__all__ = ["destination", "remove_unfinished", "replacing", "write_atomically"]
 
 # What a file system answers that cannot flush a folder; any other answer is a fault.
 CANNOT_FLUSH = (errno.EINVAL, errno.ENOTSUP)
@@ -33,11 +33,13 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
     """A new file to fill, beside ``path``; when the block ends well, it takes that place.
 
     By then it is on the disk, and so is its name: after a power cut there is the old file or the new one.
+    Where ``path`` is a link, it stays one, and what it leads to is replaced.
 
     Raises:
-        OSError: The folder is missing or the disk is full; it names a file, and an old one at ``path`` is
-            untouched.
+        OSError: As `destination` does; or the folder is missing or the disk is full. It names a file, and an
+            old one at ``path`` is untouched.
     """
+    path = destination(path)
     temporary = path.with_name(f"{_beginning(path)}{secrets.token_hex(8)}.tmp")
     try:
         # Made by open itself, it gets the rights that any new file gets; asking for the process's umask
@@ -54,6 +56,19 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
             error.filename = str(path)
         raise
     _flush_folder(path.parent)
+
+
+def destination(path: Path) -> Path:
+    """The file that writing to ``path`` replaces: of a link, the one that it leads to.
+
+    Raises:
+        OSError: The link leads nowhere, or there is something else than a file.
+    """
+    if path.is_symlink() and not path.exists():
+        raise FileNotFoundError(errno.ENOENT, "It is a link that leads to nothing", str(path))
+    if path.exists() and not path.is_file():
+        raise OSError(errno.EINVAL, "It is no regular file", str(path))
+    return path.resolve() if path.is_symlink() else path
 
 
 def remove_unfinished(path: Path) -> None:

@@ -493,6 +493,41 @@ def test_what_exists_is_replaced_only_by_force(folder: Path, tmp_path: Path, com
     assert (kept.read_bytes() == b"precious") == (command == "report")
 
 
+@pytest.mark.parametrize("command", ["fit", "predict", "sample", "report"])
+def test_a_link_is_what_it_leads_to(folder: Path, tmp_path: Path, command: str) -> None:
+    arguments, name = outputs(folder)[command]
+    link, target = tmp_path / name, tmp_path / "far" / name
+    link.symlink_to(target)
+    assert "leads to nothing" in refuse(*arguments, "-o", link)
+    assert "leads to nothing" in refuse(*arguments, "-o", link, "--force")
+    kept = target / "notes.txt" if command == "report" else target
+    kept.parent.mkdir(parents=True)
+    kept.write_text("precious")
+    assert "--force" in refuse(*arguments, "-o", link)
+    assert kept.read_text() == "precious"
+    succeed(*arguments, "-o", link, "--force")
+    assert link.readlink() == target
+    written = target / "report.html" if command == "report" else target
+    assert written.stat().st_size > len("precious")
+    assert sorted(os.listdir(tmp_path)) == sorted(["far", name])
+    assert os.listdir(target.parent) == [name]
+
+
+@pytest.mark.parametrize("command", ["fit", "predict", "sample", "report"])
+def test_a_name_that_is_too_long_is_refused_before_the_work(
+    folder: Path, tmp_path: Path, command: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """255 letters have room in any file system of today; a fit's state has 20 more than its output."""
+    arguments, name = outputs(folder)[command]
+    longest = 255 - (len(".checkpoint.previous") if command == "fit" else 0)
+    name = f"{'n' * (longest - len(name))}{name}"
+    with monkeypatch.context() as patched:
+        patched.setattr("bayeshyper.data.read_table", None)
+        assert "too long: give a shorter --output" in refuse(*arguments, "-o", tmp_path / f"n{name}")
+    succeed(*arguments, "-o", tmp_path / name)
+    assert os.listdir(tmp_path) == [name]
+
+
 @pytest.mark.parametrize("command", ["fit", "predict", "sample"])
 def test_an_input_is_never_the_output(folder: Path, tmp_path: Path, command: str) -> None:
     arguments, _ = outputs(folder)[command]

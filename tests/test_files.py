@@ -69,9 +69,36 @@ def test_a_missing_folder_is_an_os_error_and_is_not_made(tmp_path: Path) -> None
 
 def test_a_folder_in_the_way_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "result.bin").mkdir()
-    with pytest.raises(OSError, match="directory"):
+    with pytest.raises(OSError, match="no regular file"):
         write_atomically(tmp_path / "result.bin", b"new")
     assert os.listdir(tmp_path) == ["result.bin"]
+
+
+def test_a_link_stays_one_and_what_it_leads_to_is_replaced(tmp_path: Path) -> None:
+    (tmp_path / "far").mkdir()
+    (tmp_path / "far" / "result.bin").write_bytes(b"old")
+    (tmp_path / "first").symlink_to("second")
+    (tmp_path / "second").symlink_to(Path("far", "result.bin"))
+    write_atomically(tmp_path / "first", b"new")
+    assert [os.readlink(tmp_path / name) for name in ("first", "second")] == ["second", "far/result.bin"]
+    assert (tmp_path / "far" / "result.bin").read_bytes() == b"new"
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["far", "first", "result.bin", "second"]
+
+
+def test_a_link_that_leads_nowhere_is_refused_and_kept(tmp_path: Path) -> None:
+    for name, to in (("dangling", "nothing"), ("loop", "loop")):
+        (tmp_path / name).symlink_to(to)
+        with pytest.raises(FileNotFoundError, match="leads to nothing"):
+            write_atomically(tmp_path / name, b"new")
+    assert sorted(os.listdir(tmp_path)) == ["dangling", "loop"]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="pipes with names are POSIX's")
+def test_a_pipe_or_device_is_not_replaced(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(OSError, match="no regular file"):
+        write_atomically(tmp_path / "pipe", b"new")
+    assert (tmp_path / "pipe").is_fifo()
 
 
 def test_a_bare_name_goes_to_the_working_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,7 @@ import typer
 
 from bayeshyper.cli.console import say
 from bayeshyper.cli.options import Data, Force, Inference, Model, Seed, Settings, Target, Task, overrides
-from bayeshyper.cli.output import check_file
+from bayeshyper.cli.output import check_file, check_names
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -71,10 +71,11 @@ def fit(
     from bayeshyper import Checkpoint
     from bayeshyper.data import read_table, split_target
 
+    checkpoint = Checkpoint(f"{path}.checkpoint", seconds=checkpoint_every, replace=force)
+    check_names(*checkpoint.files)
     X, y = split_target(read_table(data), target)
     chosen = choose_task(task, y, changes)
     estimator = make_estimator(chosen, model=model, inference=inference, settings=changes, seed=seed)
-    checkpoint = Checkpoint(f"{path}.checkpoint", seconds=checkpoint_every, replace=force)
     fitted = estimator.fit(X, y, checkpoint=checkpoint)
     try:
         audit = fitted.audit()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import io
 import os
 import re
@@ -14,11 +15,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bayeshyper.errors import DataError
+from bayeshyper.files import destination, write_atomically
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["check_file", "check_folder", "check_table", "filled_folder", "write_table"]
+__all__ = ["check_file", "check_folder", "check_names", "check_table", "filled_folder", "write_table"]
 
 SEPARATORS = {".csv": ",", ".tsv": "\t", ".csv.gz": ",", ".tsv.gz": "\t"}
 PARQUET = (".parquet", ".pq")
@@ -30,12 +32,17 @@ ENDS = {",": r";|\t\r\n", "\t": r",;|\r\n"}
 
 def check_file(path: Path, *inputs: Path, force: bool) -> None:
     """Refuse an output that exists, cannot be written, or is one of the inputs."""
+    check_names(path)
+    _check_link(path)
     if path.is_dir():
         raise DataError(f"The output {path} is a folder: give the path of a file.")
-    if not path.parent.is_dir():
-        raise DataError(f"There is no folder {path.parent} for the output {path.name}: make it first.")
-    if not os.access(path.parent, os.W_OK):
-        raise DataError(f"The folder {path.parent} cannot be written to: give another --output.")
+    if path.exists() and not path.is_file():
+        raise DataError(f"The output {path} is no regular file: give another --output.")
+    folder = destination(path).parent
+    if not folder.is_dir():
+        raise DataError(f"There is no folder {folder} for the output {path.name}: make it first.")
+    if not os.access(folder, os.W_OK):
+        raise DataError(f"The folder {folder} cannot be written to: give another --output.")
     if not path.exists():
         return
     if any(path.samefile(given) for given in inputs if given.exists()):
@@ -54,6 +61,8 @@ def check_table(path: Path, *inputs: Path, force: bool) -> None:
 
 def check_folder(path: Path, *, force: bool) -> None:
     """Refuse an output folder that holds something already, or that is no folder."""
+    check_names(path)
+    _check_link(path)
     if path.exists() and not path.is_dir():
         raise DataError(f"The output {path} is a file: give the path of a folder.")
     if path.is_dir() and any(path.iterdir()) and not force:
@@ -65,13 +74,21 @@ def check_folder(path: Path, *, force: bool) -> None:
         raise DataError(f"{standing} cannot be written to: give another --output.")
 
 
+def check_names(*paths: Path) -> None:
+    """Refuse names that are too long for the file system."""
+    for path in paths:
+        try:
+            path.lstat()
+        except OSError as error:
+            if error.errno == errno.ENAMETOOLONG:
+                raise DataError(f"The name {path.name} is too long: give a shorter --output.") from error
+
+
 def write_table(frame: pd.DataFrame, path: Path) -> None:
     """Write a table in the format of its ending, atomically.
 
     In text, what a spreadsheet would run as a formula gets an apostrophe in front, in cells and in names.
     """
-    from bayeshyper.files import write_atomically
-
     buffer = io.BytesIO()
     name = path.name.lower()
     if name.endswith(PARQUET):
@@ -94,7 +111,7 @@ def write_table(frame: pd.DataFrame, path: Path) -> None:
 def filled_folder(path: Path) -> Iterator[Path]:
     """A new folder to fill; when the block ends well, its files move to ``path``."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as temporary:
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name[:24]}.") as temporary:
         fresh = Path(temporary) / path.name
         fresh.mkdir()
         try:
@@ -111,6 +128,14 @@ def filled_folder(path: Path) -> Iterator[Path]:
                 destination.mkdir(exist_ok=True)
             else:
                 shutil.move(file, destination)
+
+
+def _check_link(path: Path) -> None:
+    # As cp does, which does not write through such a link: where it leads, someone else may have chosen.
+    if path.is_symlink() and not path.exists():
+        raise DataError(
+            f"The output {path} is a link that leads to nothing: remove it, or give another --output."
+        )
 
 
 def _escaped(frame: pd.DataFrame, separator: str) -> pd.DataFrame:

@@ -111,7 +111,7 @@ def _install(target: Path, files: dict[str, bytes]) -> None:
     """Writes the files beside the folder, then renames them into it, the page last."""
     target.parent.mkdir(parents=True, exist_ok=True)
     stale = _stale(target, files)
-    beside = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}."))
+    beside = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name[:24]}."))
     try:
         for file, content in files.items():
             (beside / file).parent.mkdir(exist_ok=True)
