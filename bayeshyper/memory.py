@@ -2,14 +2,46 @@
 
 from __future__ import annotations
 
+import contextlib
+from pathlib import Path
+
 import psutil
 
 from bayeshyper.errors import TooLarge
 
-__all__ = ["check_draws", "check_fits", "readable"]
+__all__ = ["check_answers", "check_draws", "check_fits", "free_memory", "readable"]
+
+# What a container allows, what it uses, and how much of that is file cache, by version of cgroups.
+CGROUPS = Path("/sys/fs/cgroup")
+LIMITS = [
+    ("memory.max", "memory.current", "memory.stat", ("active_file", "inactive_file")),
+    (
+        "memory/memory.limit_in_bytes",
+        "memory/memory.usage_in_bytes",
+        "memory/memory.stat",
+        ("total_active_file", "total_inactive_file"),
+    ),
+]
 
 # A draw of weights is held with its mean, its scale, its noise, in another order and in float64.
 DRAW_BYTES = 32
+
+
+def free_memory(cgroups: Path = CGROUPS) -> int:
+    """Bytes that are free: of the machine, or of the container that the process is in where that has less.
+
+    File cache counts as free in both, since the system gives it up for whoever asks.
+
+    Args:
+        cgroups: Where Linux says what a container may use; without such files it is in none.
+    """
+    free = psutil.virtual_memory().available
+    for limit, usage, counters, cached in LIMITS:
+        with contextlib.suppress(OSError, ValueError):  # another version of cgroups, or "max" for no limit
+            allowed, used = (int((cgroups / name).read_text()) for name in (limit, usage))
+            counts = [line.split() for line in (cgroups / counters).read_text().splitlines()]
+            free = min(free, allowed - used + sum(int(count) for name, count in counts if name in cached))
+    return max(free, 0)
 
 
 def check_fits(count: int, what: str, *, bytes_each: int, instead: str) -> None:
@@ -29,7 +61,7 @@ def check_fits(count: int, what: str, *, bytes_each: int, instead: str) -> None:
         >>> readable(8 * 10**15)
         '8,000,000.0 GB'
     """
-    needed, free = count * bytes_each, psutil.virtual_memory().available
+    needed, free = count * bytes_each, free_memory()
     if needed > free:
         raise TooLarge(
             f"{what} take about {readable(needed)}, expected no more than the {readable(free)} of memory "
@@ -46,4 +78,15 @@ def check_draws(draws: int, weights: int, *, instead: str) -> None:
     """Refuse draws of weight vectors that need more memory than is free, see `check_fits`."""
     check_fits(
         draws * weights, f"{draws:,} draws of {weights:,} weights", bytes_each=DRAW_BYTES, instead=instead
+    )
+
+
+def check_answers(draws: int, rows: int, *, width: int = 1) -> None:
+    """Refuse so many draws of each row's answer if they need more memory than is free, see `check_fits`."""
+    numbers = draws * max(rows, 1) * width
+    check_fits(
+        numbers,
+        f"{draws:,} draws for each of {rows:,} rows",
+        bytes_each=24,  # the chunks, the whole of them, and that in the target's units
+        instead="ask for fewer draws, or for some of the rows at a time, by rows()",
     )

@@ -11,10 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 
-from bayeshyper import HyperRegressor, RecipeError, TooLarge
+from bayeshyper import HyperRegressor, RecipeError, TooLarge, memory
 from bayeshyper.baselines import BaselineRegressor
+from bayeshyper.memory import free_memory
 from tests import fits
 
 BILLION = 10**9
@@ -89,3 +91,48 @@ def test_a_prediction_takes_bounded_memory_beside_its_rows(rows: int, draws: int
     )
     assert answer.returncode == 0, answer.stderr
     assert float(answer.stdout) < 128 + 200 * rows / 2**20
+
+
+V2 = {
+    "memory.max": "{}\n",
+    "memory.current": "{}\n",
+    "memory.stat": "anon 5\nactive_file {}\ninactive_file 7\n",
+}
+V1 = {
+    "memory/memory.limit_in_bytes": "{}\n",
+    "memory/memory.usage_in_bytes": "{}\n",
+    "memory/memory.stat": "inactive_file 9\ntotal_active_file {}\ntotal_inactive_file 7\n",
+}
+
+
+@pytest.mark.parametrize("files", [V2, V1], ids=["v2", "v1"])
+@pytest.mark.parametrize(
+    ("allowed", "used", "cached", "free"),
+    [(1000, 400, 100, 707), (1000, 2000, 0, 0), (2**63 - 4096, 400, 0, None), ("max", 400, 0, None)],
+)
+def test_what_a_container_allows_less_what_it_uses_is_all_that_is_free(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    files: dict[str, str],
+    allowed: object,
+    used: int,
+    cached: int,
+    free: int | None,
+) -> None:
+    machine = psutil.virtual_memory()._replace(available=10**9)
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: machine)
+    assert free_memory(tmp_path) == 10**9
+    for (name, content), value in zip(files.items(), (allowed, used, cached), strict=True):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(content.format(value))
+    assert free_memory(tmp_path) == (10**9 if free is None else free)
+
+
+def test_a_container_that_is_nearly_full_is_asked_for_no_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model: fits.Estimator
+) -> None:
+    for name, value in {"memory.max": 3 * 10**6, "memory.current": 10**6, "memory.stat": ""}.items():
+        (tmp_path / name).write_text(str(value))
+    monkeypatch.setattr(memory.free_memory, "__defaults__", (tmp_path,))
+    with pytest.raises(TooLarge, match=r"8\.\d MB, expected no more than the 2\.0 MB"):
+        model.sample_weights(10**6 * 8 // memory.DRAW_BYTES // model._model.spec.size + 100)

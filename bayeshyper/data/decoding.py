@@ -9,9 +9,8 @@ import zlib
 from pathlib import Path
 from typing import NamedTuple
 
-import psutil
-
 from bayeshyper.errors import DataError
+from bayeshyper.memory import free_memory
 
 __all__ = ["check_memory", "read_utf8"]
 
@@ -66,7 +65,7 @@ def check_memory(path: Path, n_bytes: float) -> None:
         path: The file, for the message.
         n_bytes: What the table takes in memory, about.
     """
-    free = psutil.virtual_memory().available
+    free = free_memory()
     if n_bytes > free:
         raise DataError(
             f"{path} is too large: its table needs about {n_bytes / 1e9:,.1f} GB of memory, and "
@@ -82,7 +81,7 @@ def _unpacked(path: Path) -> bytes:
         check_memory(path, path.stat().st_size * MEMORY_PER_BYTE)
         return path.read_bytes()
     # The size that gzip notes at its end may be anything, so one byte too many is asked for.
-    most = psutil.virtual_memory().available // MEMORY_PER_BYTE
+    most = free_memory() // MEMORY_PER_BYTE
     with gzip.open(path) as file:
         raw = file.read(most + 1)
     if len(raw) > most:

@@ -8,11 +8,10 @@ from dataclasses import dataclass, field, fields, replace
 from inspect import signature
 from typing import TYPE_CHECKING, Any
 
-import psutil
 import torch
 from torch import Tensor
 
-from bayeshyper.memory import readable
+from bayeshyper.memory import free_memory, readable
 from bayeshyper.models import WeightSpec
 
 from .heads import HEADS, Head
@@ -201,7 +200,7 @@ class HypernetworkSettings:
         Raises:
             ValueError: Training needs more than the memory that is free; the estimate and a smaller head.
         """
-        size, free = self.size(spec, members), psutil.virtual_memory().available
+        size, free = self.size(spec, members), free_memory()
         if size.training_bytes <= free:
             return
         smaller = {

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.distributions import Distribution
 
 from bayeshyper.errors import DataError
-from bayeshyper.memory import check_fits
+from bayeshyper.memory import check_answers
 from bayeshyper.models import BayesianModel, ColumnOf
 
 from .draws import DrawsByRows
@@ -235,7 +235,7 @@ class PredictiveDistribution:
             DataError: As `log_prob`.
             TooLarge: They need more memory than is free.
         """
-        self._check_fits(self.n_draws)
+        check_answers(self.n_draws, self.n_rows)
 
         def score(part: Distribution, value: Array) -> Array:
             scores: Array = part.log_prob(torch.from_numpy(value)).numpy().T
@@ -252,7 +252,7 @@ class PredictiveDistribution:
             TooLarge: They need more memory than is free.
         """
         width = self._likelihood.n_outputs
-        self._check_fits(self.n_draws, width)
+        check_answers(self.n_draws, self.n_rows, width=width)
         in_units = width == math.prod(self._likelihood.event_shape) and self.task == "regression"
         scale, loc = (self._scale, self._loc) if in_units else (1.0, 0.0)
         outputs = np.empty((self.n_draws, self.n_rows, width))
@@ -284,22 +284,13 @@ class PredictiveDistribution:
         """
         if n < 1:
             raise ValueError(f"Got n = {n}, expected at least 1.")
-        self._check_fits(n, math.prod(self._likelihood.event_shape))
+        check_answers(n, self.n_rows, width=math.prod(self._likelihood.event_shape))
         drawn = self._rows.sample(n, seed)
         if self.task == "regression":
             return self._loc + self._scale * drawn
         return self._labels[drawn.astype(np.intp)]
 
     # -- machinery --------------------------------------------------------------------------------------
-
-    def _check_fits(self, draws: int, width: int = 1) -> None:
-        """Refuse an answer of so many numbers for every row, if memory has no room for it and its parts."""
-        check_fits(
-            draws * max(self.n_rows, 1) * width,
-            f"{draws:,} draws for each of {self.n_rows:,} rows",
-            bytes_each=24,  # the chunks, the whole of them, and that in the target's units
-            instead="ask for fewer draws, or for some of the rows at a time, by rows()",
-        )
 
     @property
     def _labels(self) -> NDArray[np.generic]:
