@@ -22,6 +22,7 @@ from bayeshyper.diagnostics._words import plural
 from bayeshyper.errors import ExtrapolationWarning, warn
 from bayeshyper.inference import History
 from bayeshyper.judged import group_columns, judged_rows, rows_in_words
+from bayeshyper.memory import check_draws
 from bayeshyper.models import BayesianModel, TargetFacts
 from bayeshyper.prediction import PredictiveDistribution, WeightEnsemble
 from bayeshyper.threads import seeded
@@ -130,10 +131,14 @@ class TableEstimator(BaseEstimator):
         It uses weights drawn once at the end of the fit, in float64: a row always gets the same answer. Warns
         with `ExtrapolationWarning` of rows that lie far from all that were fitted.
         """
+        return self._predictive(self._known_inputs(X), self._draws)
+
+    def _known_inputs(self, X: Any) -> Tensor:
+        """`_inputs` of rows to predict; warns of those that lie far from all that were fitted."""
         inputs = self._inputs(X)
         if far := self._far(inputs):
             warn(ExtrapolationWarning, far)
-        return self._predictive(inputs, self._draws)
+        return inputs
 
     def _far(self, inputs: Tensor) -> str | None:
         """Says which encoded rows lie far from all that were fitted; None where none does."""
@@ -257,9 +262,17 @@ class TableEstimator(BaseEstimator):
         """The posterior as ArviZ takes it, see `bayeshyper.diagnostics.to_arviz`; restarts are the chains.
 
         With ``prior_draws`` the groups ``prior`` and ``prior_predictive`` hold as many draws of the prior.
+
+        Raises:
+            TooLarge: Draws that need more memory than is free.
+
+        Warns as `predictive` does.
         """
-        inputs, prior = self._inputs(X), None
+        if prior_draws < 0:
+            raise ValueError(f"Got prior_draws = {prior_draws}, expected 0 or more.")
+        inputs, prior = self._known_inputs(X), None
         if prior_draws:
+            check_draws(prior_draws, self._model.spec.size, instead="lower prior_draws")
             with seeded(seed):
                 weights = self._model64.prior().sample(torch.Size((prior_draws,)))
             prior = self._predictive(inputs, weights)

@@ -100,6 +100,8 @@ class HyperEstimator(TableEstimator):
             self._assemble(*self._recipes(otherwise), inputs.shape[1], seed)
             self.inference_ = f"{otherwise}, since {self.inference_} {why}"
         check_draws(self.n_draws, self._model.spec.size, instead="lower n_draws")
+        at_once = self.settings_.particles * self.settings_.members
+        check_draws(at_once, self._model.spec.size, instead="lower particles")
         self._model.likelihood.check_target(torch.tensor(targets))
         t = torch.from_numpy(self._as_modelled(targets)).float()
         split = take_holdout(len(inputs), self.settings_, torch.Generator().manual_seed(seed))
@@ -205,9 +207,6 @@ class HyperEstimator(TableEstimator):
             TooLarge: They need more memory than is free.
         """
         check_is_fitted(self)
-        check_draws(
-            n, self._model.spec.size, instead="draw fewer, several times, each time with another seed"
-        )
         generator = torch.Generator().manual_seed(seed)
         weights = self._guide.hypernetwork.sample(n, generator=generator)
         return WeightEnsemble(weights, self._model.spec, self._model.target)

@@ -116,6 +116,13 @@ def test_a_row_outside_the_range_names_its_column(model: HyperRegressor, tmp_pat
     assert str(again[0].message) == said
 
 
+def test_what_arviz_gets_of_far_rows_warns_too(model: HyperRegressor) -> None:
+    X, y = numbers(seed=1, rows=60)
+    with pytest.warns(BayeshyperWarning) as seen:
+        model.to_arviz(3 * X, 3 * y)
+    assert only(seen, ExtrapolationWarning).startswith("60 of 60 rows lie far")
+
+
 def test_a_combination_that_never_was_is_far_where_no_column_is(model: HyperRegressor) -> None:
     X, _ = numbers()
     far = pd.DataFrame({"weight": [X["weight"].min()], "height": [X["height"].max()]})

@@ -12,14 +12,28 @@ from typing import Any
 
 import numpy as np
 import psutil
+import pyro
+import pyro.distributions as dist
 import pytest
+import torch
 
-from bayeshyper import HyperRegressor, RecipeError, TooLarge, memory
+from bayeshyper import AutoHypernetwork, HyperRegressor, RecipeError, TooLarge, memory
 from bayeshyper.baselines import BaselineRegressor
+from bayeshyper.diagnostics import (
+    ClassPredictive,
+    NormalPredictive,
+    Predictive,
+    QuantileRecalibration,
+    SamplePredictive,
+    audit,
+    collapse,
+    psis,
+)
 from bayeshyper.memory import free_memory
 from tests import fits
 
 BILLION = 10**9
+MEAN = np.zeros(100)
 
 
 @pytest.fixture(scope="module")
@@ -27,10 +41,45 @@ def model() -> fits.Estimator:
     return fits.fitted(fits.regressor())
 
 
+def of(check: Callable[..., Any], model: Any, **asked: int) -> Any:
+    return check(model._model, model._guide.hypernetwork, torch.zeros(4, 2), torch.zeros(4), **asked)
+
+
+def guide(members: int = 1) -> AutoHypernetwork:
+    """Of fifty latents."""
+    return AutoHypernetwork(
+        lambda: pyro.sample("x", dist.Normal(0.0, 1.0).expand([50]).to_event(1)),
+        search=False,
+        members=members,
+    )
+
+
+def recalibrated() -> Predictive:
+    return QuantileRecalibration.fit(NormalPredictive(MEAN, MEAN + 1.0), MEAN)(
+        NormalPredictive(MEAN, MEAN + 1.0)
+    )
+
+
 ASKED: list[tuple[Callable[[Any], Any], str]] = [
     (lambda model: model.sample_weights(BILLION), "draw fewer"),
     (lambda model: model.predictive(fits.table()[0]).sample(BILLION), "fewer draws"),
+    (lambda model: model.to_arviz(*fits.table(), prior_draws=BILLION), "prior_draws"),
+    (lambda _: NormalPredictive(MEAN, MEAN + 1.0).sample(BILLION), "fewer draws"),
+    (lambda _: SamplePredictive(np.zeros((3, 100))).sample(BILLION), "fewer draws"),
+    (lambda _: ClassPredictive(np.full((100, 2), 0.5)).sample(BILLION), "fewer draws"),
+    (lambda _: recalibrated().sample(BILLION), "fewer draws"),
+    (lambda model: of(audit, model, draws=BILLION), "fewer"),
+    (lambda model: of(audit, model, draws=2, inner=BILLION), "inner"),
+    (lambda model: of(psis, model, draws=BILLION), "fewer"),
+    (lambda model: collapse(model._guide.hypernetwork, draws=BILLION), "fewer"),
+    (lambda _: guide().sample_posterior(BILLION), "fewer"),
+    (lambda _: guide().to_arviz(draws=BILLION), "fewer"),
+    (lambda _: guide().audit(draws=BILLION), "fewer"),
+    (lambda _: guide().importance(BILLION), "fewer"),
+    (lambda _: guide().log_density({"x": torch.zeros(1, 50)}, inner=BILLION), "inner"),
+    (lambda _: guide(members=BILLION), "fewer"),
     (lambda _: fits.fitted(fits.regressor().set_params(n_draws=BILLION)), "n_draws"),
+    (lambda _: fits.fitted(HyperRegressor(settings={**fits.STEPS, "particles": BILLION})), "particles"),
     (lambda _: fits.fitted(fits.dropout(0).set_params(n_draws=BILLION)), "n_draws"),
     (lambda _: fits.fitted(fits.laplace(0).set_params(n_draws=BILLION)), "n_draws"),
     (lambda _: fits.fitted(BaselineRegressor(n_members=BILLION, settings=fits.STEPS)), "n_members"),
@@ -48,6 +97,11 @@ def test_too_much_is_refused_with_the_estimate_and_nothing_allocated(
         assert tracemalloc.get_traced_memory()[1] < 30e6
     finally:
         tracemalloc.stop()
+
+
+def test_a_negative_number_of_prior_draws_is_refused(model: fits.Estimator) -> None:
+    with pytest.raises(ValueError, match="prior_draws = -1, expected 0 or more"):
+        model.to_arviz(*fits.table(), prior_draws=-1)
 
 
 def test_too_many_members_are_refused_before_they_are_made() -> None:

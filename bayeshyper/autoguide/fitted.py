@@ -10,6 +10,8 @@ from numpy.typing import ArrayLike
 from pyro.infer.autoguide import AutoGuide
 from torch import Tensor
 
+from bayeshyper.memory import check_draws
+
 from .checks import check_count, read_levels
 from .model.admission import check_arguments
 from .model.joint import LogJoint
@@ -85,10 +87,15 @@ class FittedGuide(AutoGuide):
             *args: The model's, which a context alone needs; of rows, those whose posteriors are drawn from.
             generator: Where the noise comes from; None is torch's global generator.
             **kwargs: The model's.
+
+        Raises:
+            TooLarge: They need more memory than is free; so say `audit`, `importance` and `to_arviz`.
         """
         check_count("n", n, 1)
+        given = self._given(args, kwargs)
+        check_draws(n, given.size, instead="ask for fewer at a time")
         with torch.no_grad():
-            return self._seen.values(self._given(args, kwargs).sample(n, generator))
+            return self._seen.values(given.sample(n, generator))
 
     def median(self, *args: Any, **kwargs: Any) -> dict[str, Tensor]:
         """Median of each number of each site, ``(*shape,)``, by the draws that `quantiles` takes."""

@@ -14,6 +14,7 @@ from pyro.infer.autoguide.initialization import InitMessenger, init_to_feasible
 from torch import Tensor
 
 from bayeshyper.inference.guide import announce_parameters
+from bayeshyper.memory import check_fits
 from bayeshyper.progress import ProgressBar
 
 from .draws.context import Context
@@ -32,6 +33,8 @@ from .posterior.start import StartingGaussian, find_starts, starts_around
 __all__ = ["AutoHypernetwork"]
 
 NOISE_DIM = 4
+# Of a parameter in float32: means' and scales' maps, each with a gradient and Adam's two moments.
+BYTES_IN_TRAINING = 32
 
 
 class AutoHypernetwork(FittedGuide):
@@ -148,6 +151,13 @@ class AutoHypernetwork(FittedGuide):
 
     def _starts(self, sites: LatentSites, args: Any, kwargs: Any) -> list[StartingGaussian]:
         """One for each member; where nothing is searched for, at or around the initial values."""
+        units: int = max(self._sizes(sites.size)["hidden"], default=0)
+        check_fits(
+            self._members * sites.size * (units + min(sites.size, CORRELATED)),
+            f"{self._members:,} members of {sites.size:,} latents",
+            bytes_each=BYTES_IN_TRAINING,
+            instead="ask for fewer",
+        )
         log_joint = LogJoint(self.model, sites, args, kwargs)
         searched = self._search and self.context is None and sites.size <= CORRELATED
         if not (searched and log_joint.is_fixed(sites.start.unsqueeze(0))):

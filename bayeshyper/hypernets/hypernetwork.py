@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from bayeshyper.memory import check_draws
 from bayeshyper.models import WeightSpec
 
 from .heads import LinearHead
@@ -224,7 +225,11 @@ class Hypernetwork(nn.Module):
 
         Members are drawn from equally often (as nearly as n allows), which has the mixture's mean and
         less variance than drawing the member too.
+
+        Raises:
+            TooLarge: They need more memory than is free.
         """
+        check_draws(n, self.size, instead="draw fewer, several times, each time with another seed")
         per_member = -(-n // self.members)
         weights = self.draw(per_member, generator=generator, with_jacobian=False).weights
         # Row r of every member before row r + 1 of any, so that cutting at n drops at most one per member.

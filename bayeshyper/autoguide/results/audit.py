@@ -12,6 +12,7 @@ from bayeshyper.diagnostics.posterior.audit import Audit, Estimates, mean_and_er
 from bayeshyper.diagnostics.posterior.psis import psis_of
 from bayeshyper.inference.entropies import LinearizedEntropy
 from bayeshyper.inference.entropies.estimator import conditional_log_density, noise_entropy
+from bayeshyper.memory import check_draws
 
 from .density import LatentDensity
 
@@ -22,6 +23,7 @@ __all__ = ["audit"]
 def audit(posterior: LatentPosterior, log_joint: LogJoint, *, draws: int, inner: int, seed: int) -> Audit:
     """See `AutoHypernetwork.audit`."""
     check_count("draws", draws, 2)  # of one there is no standard error
+    check_draws(draws, posterior.size, instead="ask for fewer")
     density = LatentDensity(posterior, torch.Generator().manual_seed(seed))
     audited = [_audit_member(density, index, log_joint, draws, inner) for index in range(posterior.members)]
     weights = psis_of([ratios for _, ratios in audited], density.source)

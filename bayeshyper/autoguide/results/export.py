@@ -15,6 +15,7 @@ from bayeshyper.autoguide.model.admission import check_arguments
 from bayeshyper.autoguide.model.runs import Node, Nodes, Runs, log_likelihood
 from bayeshyper.autoguide.model.sites import is_part
 from bayeshyper.diagnostics.arviz.majors import from_groups
+from bayeshyper.memory import check_fits
 from bayeshyper.threads import seeded
 from bayeshyper.version import __version__
 
@@ -88,6 +89,16 @@ def _add_runs(columns: Columns, groups: Collection[str], runs: Runs, values: Val
             _add_value(columns, group, name, nodes[name])
 
     predicted = [name for name in runs.random if name not in values]
+    count, numbers = (
+        len(next(iter(values.values()))),
+        sum(node["value"].numel() for node in runs.first.values()),
+    )
+    check_fits(
+        count * numbers,
+        f"{count:,} draws of {numbers:,} values",
+        bytes_each=8 * len(groups),
+        instead="ask for fewer draws or groups",
+    )
     draws = [dict(zip(values, row, strict=True)) for row in zip(*values.values(), strict=True)]
     if "log_likelihood" in groups:
         _check_likelihood(runs, draws[0])

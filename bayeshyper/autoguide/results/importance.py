@@ -16,6 +16,7 @@ from bayeshyper.autoguide.model.sites import LatentSites
 from bayeshyper.autoguide.posterior.latent import LatentPosterior
 from bayeshyper.diagnostics.posterior.psis import MIN_DRAWS, PSIS, smoothed_weights
 from bayeshyper.errors import ApproximationWarning, warn
+from bayeshyper.memory import check_draws
 
 from .density import LatentDensity
 
@@ -142,6 +143,7 @@ def importance(
 ) -> WeightedDraws:
     """See `AutoHypernetwork.importance`."""
     check_count("n", n, MIN_DRAWS)  # of fewer k̂ is mostly chance
+    check_draws(n, posterior.size, instead="ask for fewer")
     density = LatentDensity(posterior, torch.Generator().manual_seed(seed))
     latents, log_q = density.scored(n, inner)
     ratios = log_joint.at_draws(latents).cpu() - log_q

@@ -15,6 +15,7 @@ from bayeshyper.diagnostics.posterior.densities import density_source, draw_dens
 from bayeshyper.diagnostics.posterior.psis import PSIS, psis_of
 from bayeshyper.hypernets import Hypernetwork, WeightDraw
 from bayeshyper.inference import channel_of, information_bounds
+from bayeshyper.memory import check_draws
 from bayeshyper.models import BayesianModel, Conditional
 
 __all__ = ["Audit", "Estimates", "audit", "mean_and_error", "pooled"]
@@ -147,6 +148,9 @@ def audit(
         temperature: Noted in the result.
         seed: Of all noise.
 
+    Raises:
+        TooLarge: The draws need more memory than is free.
+
     Example:
         >>> from bayeshyper.hypernets import HypernetworkSettings
         >>> from bayeshyper.models import FanInPrior, Gaussian, MLP, Target
@@ -157,6 +161,7 @@ def audit(
         >>> result.elbo_lower == result.elbo_upper  # a mean-field entropy is exact
         True
     """
+    check_draws(draws, hypernetwork.size, instead="ask for fewer")
     generator = torch.Generator().manual_seed(seed)
     members = [hypernetwork.member(index) for index in range(hypernetwork.members)]
     audited = [_audit_member(model, member, x, y, draws, inner, generator) for member in members]

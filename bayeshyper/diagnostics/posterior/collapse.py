@@ -13,6 +13,7 @@ from bayeshyper.diagnostics.posterior.audit import Audit
 from bayeshyper.diagnostics.posterior.densities import density_source
 from bayeshyper.errors import DataError
 from bayeshyper.hypernets import Hypernetwork
+from bayeshyper.memory import check_draws
 
 __all__ = ["Collapse", "collapse"]
 
@@ -128,6 +129,7 @@ def collapse(
 
     Raises:
         DataError: Fewer than two draws, which have no spread.
+        TooLarge: The draws need more memory than is free.
 
     Example:
         >>> from bayeshyper.hypernets import HypernetworkSettings
@@ -137,6 +139,7 @@ def collapse(
     """
     if draws < 2:
         raise DataError(f"Got draws = {draws}, expected at least 2: one draw has no spread.")
+    check_draws(draws, hypernetwork.trunk.noise_dim, instead="ask for fewer")
     generator = torch.Generator().manual_seed(seed)
     parts = [_of_member(hypernetwork.member(i), draws, generator) for i in range(hypernetwork.members)]
     numbers: dict[str, Any] = {

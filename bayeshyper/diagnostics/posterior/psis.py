@@ -23,6 +23,7 @@ from bayeshyper.diagnostics.posterior.densities import (
 )
 from bayeshyper.errors import DataError
 from bayeshyper.hypernets import Hypernetwork
+from bayeshyper.memory import check_draws
 from bayeshyper.models import BayesianModel
 
 __all__ = ["PSIS", "pareto_khat", "psis", "psis_of", "smoothed_weights"]
@@ -194,6 +195,7 @@ def psis(
 
     Raises:
         DataError: Fewer than 50 draws, or a log likelihood that is NaN or infinite.
+        TooLarge: The draws need more memory than is free.
 
     Example:
         >>> from bayeshyper.hypernets import HypernetworkSettings
@@ -204,6 +206,7 @@ def psis(
         >>> psis(model, net, torch.zeros(4, 2), torch.zeros(4), draws=64).source
         'exact'
     """
+    check_draws(draws, hypernetwork.size, instead="ask for fewer")
     generator = torch.Generator().manual_seed(seed)
     members = [hypernetwork.member(index) for index in range(hypernetwork.members)]
     named = density_source(members[0], sampled=source == "best")

@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from bayeshyper.diagnostics import _checks
 from bayeshyper.diagnostics._checks import Floats, Integers
 from bayeshyper.errors import DataError
+from bayeshyper.memory import check_answers
 
 
 class ClassPredictive:
@@ -61,6 +62,7 @@ class ClassPredictive:
 
     def sample(self, n: int = 1000, seed: int = 0) -> NDArray[Any]:
         """n labels for each row, ``(n, N)``, independent from row to row."""
+        check_answers(n, self.n_rows)
         edges = np.cumsum(self.probs, axis=1)[:, :-1]
         uniform = _checks.generator(seed).random((n, self.n_rows))
         drawn: NDArray[Any] = self._labels[sum(uniform >= edge for edge in edges.T)]

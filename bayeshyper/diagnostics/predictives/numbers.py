@@ -11,6 +11,7 @@ from scipy import special
 from bayeshyper.diagnostics import _checks
 from bayeshyper.diagnostics._checks import Floats
 from bayeshyper.errors import DataError
+from bayeshyper.memory import check_answers
 
 
 class NumbersPredictive:
@@ -119,6 +120,7 @@ class NormalPredictive(NumbersPredictive):
 
     def sample(self, n: int = 1000, seed: int = 0) -> Floats:
         """n draws, ``(n, N)``, independent from row to row."""
+        check_answers(n, self.n_rows)
         noise = _checks.generator(seed).standard_normal((n, self.n_rows))
         return np.asarray(self.mean + self.std * noise)
 

@@ -14,6 +14,7 @@ from bayeshyper.diagnostics._checks import Floats
 from bayeshyper.diagnostics.predictives.numbers import NumbersPredictive, quantile_levels
 from bayeshyper.diagnostics.scores.regression import crps_per_row
 from bayeshyper.errors import DataError
+from bayeshyper.memory import check_answers
 
 _CHUNK = 2_000_000  # draws looked at together: tens of MB, whatever the table
 
@@ -123,6 +124,7 @@ class SamplePredictive(NumbersPredictive):
         """
         if n < 1:
             raise DataError(f"n must be at least 1: got {n}.")
+        check_answers(n, self.n_rows)
         drawn: Floats = self.samples[np.arange(n) * self.n_draws // n]
         return drawn
 

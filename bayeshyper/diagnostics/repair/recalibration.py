@@ -17,6 +17,7 @@ from bayeshyper.diagnostics.predictives.numbers import quantile_levels
 from bayeshyper.diagnostics.repair.protocol import of_numbers
 from bayeshyper.diagnostics.repair.wrapped import WrappedNumbers
 from bayeshyper.errors import DataError
+from bayeshyper.memory import check_answers
 
 MAX_KNOTS, ROWS_PER_KNOT = 19, 50
 """At most every 5 %, and so many rows between them: each knot costs about half a nat over all of them."""
@@ -161,6 +162,7 @@ class RecalibratedPredictive(WrappedNumbers):
 
     def sample(self, n: int = 1000, seed: int = 0) -> Floats:
         """n draws, ``(n, N)``, independent from row to row."""
+        check_answers(n, self.n_rows)
         rng = _checks.generator(seed)
         drawn = np.empty((n, self.n_rows))
         for part, pool in self._pools(max(self._pool, 5 * n), seed):

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from bayeshyper.inference.channels import Channel
+from bayeshyper.memory import check_fits
 
 from .encoder import fit_encoder
 from .hills import Hill, Hills
@@ -19,6 +20,8 @@ GAUSS_NEWTON_STEPS = 20
 # Where the search for modes begins, beside the encoder: the best of a bank of prior draws.
 BANK = 2048
 STARTS_FROM_BANK = 3
+# With its law and their derivatives, as measured with a trunk of two layers of 32.
+BYTES_OF_A_NOISE = 1500
 
 
 class Mixture(Protocol):
@@ -100,6 +103,12 @@ class Proposal:
             where no truth is given.
         """
         at_once = self.channel.rows_at_once(max(draws, BANK))
+        check_fits(
+            min(len(y), at_once) * draws * self.channel.noise_dim,
+            f"{draws:,} importance draws for each of {min(len(y), at_once)} densities",
+            bytes_each=BYTES_OF_A_NOISE,
+            instead="lower inner",
+        )
         if len(y) > at_once:
             truths = [None] * len(y) if truth is None else truth.split(at_once)
             parts = [
