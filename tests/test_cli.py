@@ -6,6 +6,7 @@ import gzip
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -600,6 +601,35 @@ def test_an_interrupt_leaves_nothing_behind(
     assert result.exit_code == 130
     assert "Traceback" not in result.output
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.usefixtures("ctrl_c")
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize("every", [0.1, 60])
+def test_a_signal_in_the_audit_says_where_the_fit_is(
+    folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    number: signal.Signals,
+    status: int,
+    every: float,
+) -> None:
+    def ended(_: object) -> None:
+        signal.raise_signal(number)
+
+    output, before = tmp_path / "m.bayeshyper", signal.getsignal(number)
+    arguments = [*outputs(folder)["fit"][0], "-o", output, "--checkpoint-every", every]
+    with monkeypatch.context() as patched:
+        patched.setattr(HyperRegressor, "audit", ended)
+        result = run(*arguments)
+    assert (result.exit_code, result.stdout) == (status, "")
+    state = tmp_path / "m.bayeshyper.checkpoint"
+    assert state.exists() == (every < 1)
+    goes_on = f"goes on from its state in {state}" if state.exists() else "starts anew"
+    assert result.stderr.endswith(f"{output} may not hold this fit yet; the same command {goes_on}.\n")
+    assert signal.getsignal(number) is before
+    succeed(*arguments)
+    assert os.listdir(tmp_path) == [output.name]
 
 
 # -- help -------------------------------------------------------------------------------------------------

@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +21,8 @@ from bayeshyper.errors import CheckpointError
 from bayeshyper.hyper import HyperEstimator
 from tests.inference.toys import same_bits, state_of
 
+pytestmark = pytest.mark.usefixtures("ctrl_c")
+
 RNG = np.random.default_rng(0)
 X = pd.DataFrame({"a": RNG.normal(size=60), "b": RNG.choice(["x", "y"], 60)})
 Y = X["a"] + 0.1 * RNG.normal(size=60)
@@ -34,14 +35,6 @@ def bits(model: HyperEstimator) -> list[torch.Tensor]:
 
 def short() -> HyperRegressor:
     return HyperRegressor(settings=SHORT, random_state=3)
-
-
-@pytest.fixture(autouse=True)
-def _ctrl_c() -> Iterator[None]:
-    """A job in the background ignores it, and so would the tests and the commands that they start."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
 
 
 def test_an_estimator_goes_on_from_its_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

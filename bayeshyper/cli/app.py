@@ -13,12 +13,14 @@ from typer.core import TyperGroup
 from bayeshyper.cli import compare, demo, docs, fit, recipes, use
 from bayeshyper.cli.console import complain
 from bayeshyper.cli.filters import use_named_filters
+from bayeshyper.cli.signals import Terminated, raising_terminated
 from bayeshyper.errors import BayeshyperError, BayeshyperWarning
 from bayeshyper.version import __version__
 
 __all__ = ["app", "main"]
 
-BAD_INPUT, INTERRUPTED = 2, 130  # as shells have it: 128 + SIGINT
+BAD_INPUT = 2
+INTERRUPTED, TERMINATED = 130, 143  # as shells have it: 128 + SIGINT, and + SIGTERM
 
 
 class Commands(TyperGroup):
@@ -26,7 +28,7 @@ class Commands(TyperGroup):
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command."""
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), raising_terminated():
             use_named_filters()
             warnings.showwarning = _WarningsOnce()
             try:
@@ -38,6 +40,9 @@ class Commands(TyperGroup):
             except OSError as error:
                 system = error.strerror and f"{error.filename or 'A file'}: {error.strerror}."
                 complain("Error", system or str(error))
+            except Terminated as terminated:
+                complain("Terminated", str(terminated) or "nothing was written.")
+                raise typer.Exit(TERMINATED) from None
             except KeyboardInterrupt as interrupt:
                 complain("Interrupted", str(interrupt) or "nothing was written.")
                 raise typer.Exit(INTERRUPTED) from None

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = ["complain", "read", "say", "show"]
 
-STYLES = {"Error": "bold red", "Warning": "bold yellow", "Interrupted": "bold yellow"}
+STYLES = {"Error": "bold red", **dict.fromkeys(["Warning", "Interrupted", "Terminated"], "bold yellow")}
 
 
 def say(sentence: str) -> None:

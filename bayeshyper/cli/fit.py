@@ -76,13 +76,15 @@ def fit(
     X, y = split_target(read_table(data), target)
     chosen = choose_task(task, y, changes)
     estimator = make_estimator(chosen, model=model, inference=inference, settings=changes, seed=seed)
-    fitted = estimator.fit(X, y, checkpoint=checkpoint)
     try:
+        fitted = estimator.fit(X, y, checkpoint=checkpoint)
         audit = fitted.audit()
         fitted.save(path)
-    except KeyboardInterrupt:
-        sentence = f"{path} may not hold this fit yet; the same command goes on with it."
-        raise KeyboardInterrupt(sentence) from None
+    except KeyboardInterrupt as interrupt:  # or Terminated
+        if str(interrupt):
+            raise  # it says where the fit stopped
+        on = "starts anew" if checkpoint.owner() is None else f"goes on from its state in {checkpoint.path}"
+        raise type(interrupt)(f"{path} may not hold this fit yet; the same command {on}.") from None
     say(
         f"Fitted a {chosen} of {target} to {len(X):,} rows and {X.shape[1]} columns in "
         f"{fitted.history_.seconds:.1f} s; ELBO {audit.elbo_lower:,.1f} to {audit.elbo_upper:,.1f} nats."

@@ -156,6 +156,16 @@ def test_a_checkpoint_changes_nothing(tmp_path: Path) -> None:
     assert not (tmp_path / "rare").exists()
 
 
+@pytest.mark.parametrize("early", [False, True])
+def test_what_a_fit_came_to_is_kept_and_no_step_is_taken_twice(early: bool, tmp_path: Path) -> None:
+    stopping = StoppingSettings(evaluate_every=1, patience=1 if early else 100)
+    settings = replace(USUAL, stopping=stopping, optimizer=OptimizerSettings(learning_rate=0.3, steps=31))
+    checkpoint = Checkpoint(tmp_path / "fit", steps=4)
+    whole = fitted(settings, checkpoint=checkpoint)
+    assert whole[0].stopped_early == early
+    assert same(fitted(settings, checkpoint=checkpoint, ended_at=1), whole)
+
+
 def test_time_that_was_lost_is_not_counted_and_time_that_was_used_is(tmp_path: Path) -> None:
     checkpoint = Checkpoint(tmp_path / "fit", steps=1)
     with pytest.raises(Ended):

@@ -47,7 +47,10 @@ class Stages:
     A fit is code that runs from top to bottom, with loops whose steps come from `stage` and results that are
     kept by `once`. When it runs again after it was ended, loops that were done are passed with their parts as
     they were at the end, and the loop that was under way goes on in the middle; whatever lies between has to
-    do the same again, given the same parts.
+    do the same again, given the same parts. A loop that is left by ``break`` is done.
+
+    In a ``with`` block, what was reached when it ends well is kept too, where there is a state already: that
+    of a fit which is over before its first one is due is kept nowhere.
 
     Args:
         checkpoint: Where that is kept; None for nowhere.
@@ -65,7 +68,7 @@ class Stages:
         >>> for step in Stages(kept, {"seed": "0"}).stage("sum")(10, part=part):
         ...     total += step
         ...     if step == 5:
-        ...         break  # after 4 steps it was kept last
+        ...         break  # as if it were ended: after 4 steps it was kept last
         >>> for step in Stages(kept, {"seed": "0"}).stage("sum")(10, part=part):
         ...     total += step
         >>> total.item(), sum(range(11))
@@ -79,6 +82,9 @@ class Stages:
         self._before: float = found.get("seconds", 0.0)
         self._started = self._written = time.monotonic()
         self._pause = 0.0 if checkpoint is None else checkpoint.seconds
+        self._has_file = checkpoint is not None and any(file.exists() for file in checkpoint.files)
+        self._is_kept = True  # what was reached
+        self._told = ""  # why a state could not be written
         self._signals = PostponedSignals()
         self._common: dict[str, Stateful] = {}
 
@@ -91,9 +97,13 @@ class Stages:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._signals.__exit__(kind, error, trace)
-        if error is None and self._signals.received:
-            there = self._checkpoint is not None and self._checkpoint.owner() is not None
-            self._stop(self._signals.received, "its last step", there)
+        if error is not None or self._checkpoint is None:
+            return
+        stopped = self._signals.received
+        if not self._is_kept and (stopped or self._has_file):
+            self._write(self._checkpoint, {})
+        if stopped:
+            self._stop(stopped, "its last step", self._checkpoint.owner() == self._fit)
 
     @property
     def seconds(self) -> float:
@@ -123,7 +133,7 @@ class Stages:
             read: Makes the result of that state; it raises ValueError where the state is none.
         """
         if "result" not in self._reached.get(name, {}):
-            self._reached = {name: {"result": compute()}}
+            self._reached, self._is_kept = {name: {"result": compute()}}, False
             return read(self._reached[name]["result"])
         with self._of_this_fit(name):
             return read(self._reached[name]["result"])
@@ -138,7 +148,12 @@ class Stages:
                 done = _restored(self._reached[name], total, parts)
         kept = done
         for step in range(done + 1, total + 1):
-            yield step
+            self._is_kept = False
+            try:
+                yield step
+            except GeneratorExit:  # the loop was left
+                self._reached[name] = copy.deepcopy(_state(total, parts))
+                raise
             stopped = self._signals.received
             by_steps = self._checkpoint.steps is not None and step - kept >= self._checkpoint.steps
             if stopped or by_steps or time.monotonic() - self._written >= self._pause:
@@ -169,15 +184,19 @@ class Stages:
         try:
             checkpoint.write(self._fit, state)
         except OSError as error:
-            warn(
-                CheckpointWarning,
-                f"The state of the fit could not be written to {checkpoint.path} ({error.strerror}): it goes "
-                "on, and would start from an earlier state if it were ended now. Make room there.",
-            )
+            reason, self._told = self._told, str(error.strerror)
+            if self._told != reason:
+                warn(
+                    CheckpointWarning,
+                    f"The state of the fit could not be written to {checkpoint.path} ({error.strerror}): it "
+                    "goes on, and would start from an earlier state if it were ended now. See to that while "
+                    "it runs: the next state will be tried again.",
+                )
             return False
         finally:
             self._written = time.monotonic()
             self._pause = max(checkpoint.seconds, (self._written - began) / SHARE)
+        self._has_file = self._is_kept = True
         return True
 
     def _stop(self, received: signal.Signals, where: str, saved: bool) -> None:

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import errno
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,6 +12,8 @@ from bayeshyper import files
 from bayeshyper.errors import CheckpointWarning
 from bayeshyper.inference import Checkpoint
 from bayeshyper.inference.checkpoints import Stages, every_step
+
+pytestmark = pytest.mark.usefixtures("ctrl_c")
 
 
 class Sum:
@@ -49,14 +50,6 @@ def run(stages: Stages, *, until: int = 99, totals: tuple[int, int] = (4, 6)) ->
 
 
 WHOLE = run(Stages())
-
-
-@pytest.fixture(autouse=True)
-def _ctrl_c() -> Iterator[None]:
-    """A job in the background ignores it, and so would the tests."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
 
 
 def test_without_a_checkpoint_all_steps_are_taken() -> None:
@@ -126,6 +119,53 @@ def test_a_signal_ends_the_fit_after_its_step_with_all_of_it_kept(
         f"Stopped by {number.name} after step 3 of 5 (first). Its state is in {tmp_path}/fit"
     )
     assert isinstance(caught.value, KeyboardInterrupt) or caught.value.code == 143
+
+
+def test_what_a_block_reached_is_kept_where_there_is_a_state_already(tmp_path: Path) -> None:
+    def work(checkpoint: Checkpoint, until: int = 99) -> list[int]:
+        done = []
+        with Stages(checkpoint) as stages:
+            for step in stages.stage("first")(5, part=Sum()):
+                done.append(step)
+                if step == until:
+                    break
+        return done
+
+    rare, often = Checkpoint(tmp_path / "rare"), Checkpoint(tmp_path / "often", steps=2)
+    assert work(rare) == work(rare) == [1, 2, 3, 4, 5]
+    assert list(tmp_path.iterdir()) == []
+    assert work(often, until=3) == [1, 2, 3]
+    assert work(often) == []
+    before = often.files[0].stat().st_mtime_ns
+    assert work(often) == []
+    assert often.files[0].stat().st_mtime_ns == before
+
+
+def test_a_signal_after_the_last_step_keeps_what_was_reached(tmp_path: Path) -> None:
+    checkpoint = Checkpoint(tmp_path / "rare")
+
+    def work() -> None:
+        with Stages(checkpoint) as stages:
+            list(stages.stage("first")(5, part=Sum()))
+            signal.raise_signal(signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt, match=r"after its last step\. Its state is in"):
+        work()
+    assert list(Stages(checkpoint).stage("first")(5, part=Sum())) == []
+
+
+def test_why_a_state_cannot_be_written_is_said_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    reasons = iter(["No space left on device"] * 3 + ["Permission denied"] * 3 + ["No space left on device"])
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, next(reasons))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(files.os, "fsync", full)
+        with pytest.warns(CheckpointWarning) as seen:
+            list(Stages(Checkpoint(tmp_path / "fit", steps=1)).stage("first")(7, part=Sum()))
+    said = [str(warning.message) for warning in seen]
+    assert ["No space left" in one for one in said] == [True, False, True]
 
 
 def test_a_full_disk_does_not_end_a_fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
