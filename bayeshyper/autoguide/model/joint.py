@@ -72,11 +72,7 @@ class LogJoint:
         Raises:
             ValueError: The model subsamples, or draws other sites than the guide has.
         """
-        if refusal := self._seen(flat).refusal:
-            raise ValueError(refusal)
-        if self._together is None and len(flat) > 1:
-            self._together = self._can_be_together(flat)
-        together = bool(self._together) and len(flat) > 1
+        together = self._are_together(flat)
         densities = [self._density(trace, together) for trace in self._traces(flat, together)]
         return torch.cat(densities) + self._sites.log_volume(flat)
 
@@ -105,14 +101,7 @@ class LogJoint:
                 "Got a model whose density differs from call to call at the same latents, expected a fixed "
                 "one: it draws random numbers that are no sites. Make them sites, which the guide can have."
             )
-        parts = []
-        for part in flat.split(AT_ONCE):
-            parts.append(self(part))
-            # Even one draw of a hundred can move all others, where a model takes a branch for them together.
-            if self._together and len(part) > 1 and not self._holds(part, [len(part) // 2, -1]):
-                self._together = False
-                parts[-1] = self(part)
-        found = torch.cat(parts).double()
+        found = torch.cat([self._checked(part) for part in flat.split(AT_ONCE)]).double()
         if bool(found.isnan().any()):
             raise ValueError(
                 f"Got a log density of NaN at {int(found.isnan().sum())} of {len(flat)} draws of the guide, "
@@ -120,6 +109,32 @@ class LogJoint:
                 "numbers, and scales that are 0 or infinite."
             )
         return found
+
+    def _checked(self, flat: Tensor) -> Tensor:
+        """The log joint density at each draw, once two of them have at once what they have alone.
+
+        Even one draw of a hundred can move all others, where a model takes a branch for them together.
+        """
+        if not self._are_together(flat):
+            return self(flat)
+        trace, rows = self._at_once(flat), [len(flat) // 2, -1]
+        once, alone = self._sums_of(trace, together=True)[rows], self._sums(flat[rows], together=False)
+        if _close(once, alone, ROUNDING.get(flat.dtype, 0.0)):
+            return self._density(trace, together=True) + self._sites.log_volume(flat)
+        self._together = False
+        return self(flat)
+
+    def _are_together(self, flat: Tensor) -> bool:
+        """Whether draws are had at once, which is found out when there are several for the first time.
+
+        Raises:
+            ValueError: As a call.
+        """
+        if refusal := self._seen(flat).refusal:
+            raise ValueError(refusal)
+        if self._together is None and len(flat) > 1:
+            self._together = self._can_be_together(flat)
+        return bool(self._together) and len(flat) > 1
 
     def _can_be_together(self, flat: Tensor) -> bool | None:
         """Whether draws at once have the densities of one draw at a time; None where too few have any.
@@ -148,11 +163,6 @@ class LogJoint:
             and _close(once, self._sums(pairs, together=False), ROUNDING.get(flat.dtype, places))
         )
 
-    def _holds(self, flat: Tensor, rows: list[int]) -> bool:
-        """Whether some of the draws have alone what they have at once."""
-        once, alone = self._sums(flat, together=True)[rows], self._sums(flat[rows], together=False)
-        return _close(once, alone, ROUNDING.get(flat.dtype, 0.0))
-
     @torch.no_grad()
     def _has_density(self, draw: Tensor) -> bool:
         try:
@@ -162,19 +172,20 @@ class LogJoint:
 
     @torch.no_grad()
     def _sums(self, flat: Tensor, *, together: bool) -> Tensor:
-        """Of K sites log p at each draw, and the absolute values of all that is summed for it, ``(S, K, 2)``.
+        """`_sums_of` at each draw, ``(S, K, 2)``."""
+        return torch.cat([self._sums_of(trace, together=together) for trace in self._traces(flat, together)])
+
+    def _sums_of(self, trace: poutine.Trace, *, together: bool) -> Tensor:
+        """Of K sites log p at a run's draws, and the absolute values of all that is summed, ``(S, K, 2)``.
 
         What is not finite is left out, such as states that cannot be.
         """
-        found = []
-        for trace in self._traces(flat, together):
-            sites = []
-            for node in _samples(trace):
-                terms = node["log_prob"].double().nan_to_num(0.0, 0.0, 0.0)
-                size = terms.abs() + node["fn"].event_shape.numel()
-                sites.append(torch.stack([self._per_draw(part, together) for part in (terms, size)], dim=-1))
-            found.append(torch.stack(sites, dim=1))
-        return torch.cat(found)
+        sites = []
+        for node in _samples(trace):
+            terms = node["log_prob"].double().nan_to_num(0.0, 0.0, 0.0)
+            size = terms.abs() + node["fn"].event_shape.numel()
+            sites.append(torch.stack([self._per_draw(part, together) for part in (terms, size)], dim=-1))
+        return torch.stack(sites, dim=1)
 
     def _traces(self, flat: Tensor, together: bool) -> list[poutine.Trace]:
         """Runs of the model that have all draws between them."""

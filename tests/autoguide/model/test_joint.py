@@ -13,7 +13,7 @@ from pyro.infer.autoguide.initialization import InitMessenger, init_to_feasible
 from torch import Tensor
 
 from bayeshyper import AutoHypernetwork
-from bayeshyper.autoguide.model.joint import LogJoint
+from bayeshyper.autoguide.model.joint import AT_ONCE, LogJoint
 from bayeshyper.autoguide.model.sites import LatentSites
 from tests.autoguide import models
 
@@ -105,6 +105,9 @@ def test_a_model_of_every_support_is_run_once_for_many_draws() -> None:
     before = runs
     found = joint(flat)
     assert runs == before + 1
+    before = runs
+    joint.at_draws(flat.repeat(7, 1)[: 2 * AT_ONCE])
+    assert runs == before + 2 + 2 * (1 + 2)  # the first draw twice; each chunk, and two of its draws alone
     alone = torch.cat([joint(draw.unsqueeze(0)) for draw in flat])
     torch.testing.assert_close(found, alone, rtol=1e-5, atol=1e-4)
 
