@@ -132,19 +132,47 @@ print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)
 """
 
 
-@pytest.mark.long
-@pytest.mark.parametrize(("rows", "draws"), [(10**4, 500), (10**6, 50), (10**2, 50_000)])
-def test_a_prediction_takes_bounded_memory_beside_its_rows(rows: int, draws: int) -> None:
-    """128 MB, and 200 bytes for each row of the table and of the answers."""
+def peak(script: str, *arguments: object) -> float:
+    """The megabytes that a script says it took, in a process of its own."""
     answer = subprocess.run(
-        [sys.executable, "-c", PEAK, str(rows), str(draws)],
+        [sys.executable, "-W", "ignore", "-c", script, *map(str, arguments)],
         env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
         cwd=Path(__file__).parents[1],
         capture_output=True,
         text=True,
     )
     assert answer.returncode == 0, answer.stderr
-    assert float(answer.stdout) < 128 + 200 * rows / 2**20
+    return float(answer.stdout)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(("rows", "draws"), [(10**4, 500), (10**6, 50), (10**2, 50_000)])
+def test_a_prediction_takes_bounded_memory_beside_its_rows(rows: int, draws: int) -> None:
+    """128 MB, and 200 bytes for each row of the table and of the answers."""
+    assert peak(PEAK, rows, draws) < 128 + 200 * rows / 2**20
+
+
+PEAK_OF_A_REPORT = """
+import resource, sys
+import numpy as np
+from tests import fits
+rows, columns, draws = map(int, sys.argv[1:4])
+X = np.random.default_rng(0).normal(size=(400, columns))
+model = fits.regressor().set_params(n_draws=draws).fit(X, X[:, 0])
+X = np.resize(X, (rows, columns))
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+model.report(X, X[:, 0], sys.argv[4])
+print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)
+"""
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(("rows", "columns", "draws"), [(50_000, 40, 500), (10**6, 2, 50)])
+def test_a_report_takes_bounded_memory_however_many_rows_there_are(
+    rows: int, columns: int, draws: int, tmp_path: Path
+) -> None:
+    """1 GB: of more than 50,000 rows, so many are judged."""
+    assert peak(PEAK_OF_A_REPORT, rows, columns, draws, tmp_path / "report") < 1024
 
 
 V2 = {
