@@ -13,10 +13,11 @@ from sklearn.utils import check_random_state
 from torch import Tensor, nn
 
 from bayeshyper.assembly import build_model, build_settings, check_n_draws, initial_means
-from bayeshyper.base import Recipe, TableEstimator
+from bayeshyper.base import Recipe
 from bayeshyper.errors import RecipeError
 from bayeshyper.inference import SVISettings
 from bayeshyper.inference.baselines import BASELINES, Baseline, Problem, check_model, with_unit_noise
+from bayeshyper.judged import JudgedEstimator
 from bayeshyper.memory import check_draws
 from bayeshyper.ownnetwork import check_takes_rows, refuse_target_keys
 from bayeshyper.progress import ProgressBar
@@ -27,7 +28,7 @@ from bayeshyper.wholefit import whole
 __all__ = ["BaselineClassifier", "BaselineRegressor"]
 
 
-class BaselineEstimator(TableEstimator):
+class BaselineEstimator(JudgedEstimator):
     """The base of `BaselineRegressor` and `BaselineClassifier`."""
 
     def __init__(

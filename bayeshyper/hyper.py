@@ -21,12 +21,11 @@ from bayeshyper.assembly import (
     check_n_draws,
     reason_against_start,
 )
-from bayeshyper.base import Recipe, TableEstimator
-from bayeshyper.data import as_features
+from bayeshyper.base import Recipe
 from bayeshyper.diagnostics import Audit, Collapse, audit, collapse, convergence
 from bayeshyper.errors import CollapseWarning, ModelFileError, RecipeError, warn
 from bayeshyper.inference import Checkpoint, fit, take_holdout
-from bayeshyper.judged import judged_rows
+from bayeshyper.judged import JudgedEstimator, chosen_rows
 from bayeshyper.memory import check_draws
 from bayeshyper.ownnetwork import check_takes_rows, refuse_target_keys
 from bayeshyper.prediction import WeightEnsemble
@@ -39,7 +38,7 @@ __all__ = ["HyperEstimator"]
 COMPARED_ROWS = 500  # on which restarts are compared
 
 
-class HyperEstimator(TableEstimator):
+class HyperEstimator(JudgedEstimator):
     """The base of `HyperRegressor` and `HyperClassifier`: model, guide, SVI and audit."""
 
     _collapse: Collapse | None = None
@@ -243,9 +242,9 @@ class HyperEstimator(TableEstimator):
                 warn(CollapseWarning, self._collapse.alarm)
         return self._collapse
 
-    def _posterior_checks(self, X: Any) -> dict[str, Any]:
+    def _posterior_checks(self, inputs: Tensor) -> dict[str, Any]:
         audited = self.audit() if self._audit or self._training else None
-        rows = self._inputs(judged_rows(as_features(X), None, COMPARED_ROWS)[0])
+        rows = inputs[chosen_rows(len(inputs), COMPARED_ROWS)]
         functions = self._predictive(rows, self._draws).functions()
         by_member = functions.reshape(self._chains, -1, *functions.shape[1:])
         return {

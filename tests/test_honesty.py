@@ -151,6 +151,15 @@ def test_a_report_tells_of_far_rows_once(model: HyperRegressor, tmp_path: Path) 
     )
 
 
+def test_a_report_tells_of_what_fitting_has_not_seen_once(tmp_path: Path) -> None:
+    X, y = numbers(rows=60)
+    X["kind"] = ["a", "b"] * 30
+    fitted = HyperRegressor(settings=SMALL, random_state=0).fit(X, y)
+    with pytest.warns(DataWarning, match="holds 'c', unseen") as seen:
+        fitted.report(X.assign(kind="c"), y, tmp_path / "report", repair=False)
+    assert len(seen) == 1
+
+
 # -- few rows to calibrate by, and classes with next to none --------------------------------------------
 
 
