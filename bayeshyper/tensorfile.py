@@ -19,11 +19,11 @@ from io import BufferedReader
 from pathlib import Path
 from typing import Any
 
-import psutil
 import torch
 from torch import Tensor
 
 from bayeshyper.files import replacing
+from bayeshyper.memory import free_memory
 from bayeshyper.strictjson import read_json
 
 __all__ = ["TensorFile", "read_tensor_file", "read_texts", "write_tensor_file"]
@@ -117,7 +117,7 @@ def read_tensor_file(path: Path) -> TensorFile:
         ValueError: It is not such a file.
     """
     with _opened(path) as (file, size):
-        if size > psutil.virtual_memory().available:
+        if size > free_memory():
             raise ValueError(f"it has {size:,} bytes, more than there is free memory")
         header = _read_header(file, size)
         metadata, entries = _parse(header, size - LENGTH.size - len(header))

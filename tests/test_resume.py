@@ -94,6 +94,12 @@ def test_another_table_and_another_recipe_are_refused(tmp_path: Path) -> None:
         HyperRegressor(settings={**SHORT, "particles": 2}, random_state=3).fit(X, Y, checkpoint=path)
     with pytest.raises(CheckpointError, match="another seed"):
         HyperRegressor(settings=SHORT, random_state=4).fit(X, Y, checkpoint=path)
+    torch.set_default_dtype(torch.float64)
+    try:
+        with pytest.raises(CheckpointError, match="another default type of torch's numbers"):
+            short().fit(X, Y, checkpoint=path)
+    finally:
+        torch.set_default_dtype(torch.float32)
 
 
 def test_without_a_seed_of_its_own_a_fit_takes_that_of_its_checkpoint(tmp_path: Path) -> None:

@@ -211,7 +211,7 @@ def _identity(
     with torch.no_grad(), seeded(0):  # a network may draw random numbers
         outputs = model.outputs(guide.hypernetwork.mean, data[0][:8])  # two may differ in a number alone
     return {
-        "version": f"bayeshyper {__version__}, torch {torch.__version__}",
+        "version": f"bayeshyper {__version__}, torch {torch.__version__}, {torch.get_default_dtype()}",
         "data": digest(data),
         "settings": digest((asdict(settings[0]), settings[1])),
         "model": digest((parts, outputs, model.state_dict(), guide.state_dict())),

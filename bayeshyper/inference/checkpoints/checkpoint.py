@@ -26,7 +26,7 @@ KIND, VERSION = "checkpoint", 1
 OPENING = b'{"__metadata__":{"bayeshyper":"{'
 # What two fits may differ in, in words.
 OTHER = {
-    "version": "another version of bayeshyper or torch",
+    "version": "another version of bayeshyper or torch, or another default type of torch's numbers",
     "data": "other data",
     "settings": "other settings",
     "model": "another model",
@@ -82,6 +82,10 @@ class Checkpoint:
         path = _as_path(given.path)
         if path.is_dir() or not path.parent.is_dir():
             raise CheckpointError(f"Got the checkpoint {path}, expected a file in a folder that there is.")
+        if path.is_symlink():  # it stays one, and the files lie where it leads
+            if not path.exists():
+                raise CheckpointError(f"The checkpoint {path} is a link that leads to nothing: remove it.")
+            path = path.resolve()
         length, most = len(os.fsencode(path.name)), _longest_name(path.parent) - len(PREVIOUS + DAMAGED)
         if length > most:
             raise CheckpointError(

@@ -194,6 +194,22 @@ def test_a_path_is_a_file_in_a_folder_that_there_is(tmp_path: Path, monkeypatch:
     assert made.path == tmp_path / "fit"
 
 
+def test_a_link_stays_one_and_the_files_lie_where_it_leads(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    link, there = tmp_path / "link", tmp_path / "elsewhere" / "fit"
+    link.symlink_to(there)
+    with pytest.raises(CheckpointError, match="a link that leads to nothing"):
+        Checkpoint.at(link)
+    for number in (1, 2):
+        Checkpoint(there).write(FIT, state(number))
+    checkpoint = Checkpoint.at(link)
+    assert checkpoint is not None
+    checkpoint.write(FIT, state(3))
+    assert number_in(Checkpoint(there)) == 3
+    assert sorted(path.name for path in there.parent.iterdir()) == ["fit", "fit.previous"]
+    assert link.is_symlink()
+
+
 @pytest.mark.parametrize("path", ["", b"x", True, "a\0b", 5, "\ud800", 1.5, ["fit"]])
 def test_what_is_no_path_is_refused_in_a_sentence(
     path: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
