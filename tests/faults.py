@@ -75,11 +75,12 @@ def run(tests: list[str]) -> Found:
 
 
 def chosen(reports: list[Path], tests: list[str]) -> Iterator[ElementTree.Element]:
-    """What reports have of some files and folders of tests."""
-    modules = [test.removesuffix(".py").replace("/", ".") for test in tests]
+    """What reports have of some tests, or of files and folders of tests."""
+    wanted = [test.replace(".py", "").replace("/", ".").partition("::") for test in tests]
     for report in reports:
         for test in ElementTree.parse(report).iter("testcase"):
-            if any(f"{test.get('classname')}.".startswith(f"{module}.") for module in modules):
+            module, name = f"{test.get('classname')}.", str(test.get("name")).partition("[")[0]
+            if any(module.startswith(f"{place}.") and only in ("", name) for place, _, only in wanted):
                 yield test
 
 

@@ -19,6 +19,7 @@ def test_cases_are_counted_by_file_and_folder(tmp_path: Path) -> None:
     report = tmp_path / "report.xml"
     report.write_text(REPORT)
     assert counted(chosen([report], ["tests/a/test_b.py"])) == Found(52, 1, 0)
+    assert counted(chosen([report], ["tests/a/test_b.py::two"])) == Found(1, 1, 0)
     assert counted(chosen([report], ["tests/c", "tests/a/test_bc.py"])) == Found(2, 0, 1)
     whole = counted(ElementTree.fromstring(REPORT).iter("testcase"))
     assert whole.words == "54 (1 of them failed, 1 skipped)"
@@ -33,6 +34,6 @@ def test_a_row_says_what_came_of_it() -> None:
 def test_every_fault_has_tests_and_stands_on_the_page() -> None:
     page = PAGE.read_text(encoding="utf-8")
     for fault in faults():
-        assert all((ROOT / test).exists() for test in fault.tests), fault.fault
+        assert all((ROOT / test.partition("::")[0]).exists() for test in fault.tests), fault.fault
         assert f"\n| {fault.fault} | {fault.injected} | " in page, fault.fault
     assert "failed" not in page.partition("<!-- faults -->")[2]
