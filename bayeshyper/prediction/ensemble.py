@@ -110,6 +110,8 @@ class WeightEnsemble:
         kinds = {(tensor.shape[:1], tensor.dtype) for tensor in tensors.values()}
         if len(kinds) != 1 or not all(shape and dtype.is_floating_point for shape, dtype in kinds):
             raise ValueError("its tensors are not draws of one posterior")
+        if not all(bool(tensor.isfinite().all()) for tensor in tensors.values()):
+            raise ValueError("its draws are not finite")
         spec = WeightSpec((name, tensors[name].shape[1:]) for name in names)
         return cls(spec.flatten(tensors), spec, target)
 

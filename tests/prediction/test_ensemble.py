@@ -150,6 +150,15 @@ def test_every_flipped_bit_is_a_model_file_error(tmp_path: Path) -> None:
             WeightEnsemble.load(path)
 
 
+@pytest.mark.parametrize("number", [float("nan"), float("inf")])
+def test_draws_that_are_no_numbers_are_a_model_file_error(tmp_path: Path, number: float) -> None:
+    ensemble = make(2)
+    ensemble.weights[1, 0] = number
+    ensemble.save(tmp_path / "e.safetensors")
+    with pytest.raises(ModelFileError, match="not finite"):
+        WeightEnsemble.load(tmp_path / "e.safetensors")
+
+
 def test_someone_elses_file_is_not_an_ensemble(tmp_path: Path) -> None:
     save_file({"weight": torch.zeros(2, 3)}, tmp_path / "other.safetensors")
     with pytest.raises(ModelFileError, match="not a bayeshyper ensemble"):
