@@ -518,9 +518,9 @@ def test_a_link_is_what_it_leads_to(folder: Path, tmp_path: Path, command: str) 
 def test_a_name_that_is_too_long_is_refused_before_the_work(
     folder: Path, tmp_path: Path, command: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """255 letters have room in any file system of today; a fit's state has 20 more than its output."""
+    """255 letters have room in any file system of today; a fit's state has 28 more than its output."""
     arguments, name = outputs(folder)[command]
-    longest = 255 - (len(".checkpoint.previous") if command == "fit" else 0)
+    longest = 255 - (len(".checkpoint.previous.damaged") if command == "fit" else 0)
     name = f"{'n' * (longest - len(name))}{name}"
     with monkeypatch.context() as patched:
         patched.setattr("bayeshyper.data.read_table", None)

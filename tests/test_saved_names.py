@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from bayeshyper import HyperClassifier, HyperRegressor, load
@@ -67,6 +67,7 @@ def through_a_file(folder: Path, record: Any, tensors: dict[str, torch.Tensor]) 
     return read["told"], held
 
 
+@example([np.longdouble(1.0), (1, 2)])
 @given(st.lists(LABELS, min_size=2, max_size=4, unique_by=lambda label: (type(label), repr(label))))
 @settings(max_examples=200, deadline=None)
 def test_classes_are_refused_or_come_back_as_they_were(

@@ -169,7 +169,7 @@ def _check_labels(values: NDArray[Any], what: str) -> NDArray[Any]:
     try:
         classes, counts = np.unique(values, return_counts=True)
         set(classes.tolist())  # lists can be sorted, but are no labels
-    except TypeError as error:
+    except (TypeError, ValueError) as error:  # ValueError of a tuple beside a number of NumPy's
         raise DataError(
             f"Unknown label type: {what} holds what cannot be sorted and told apart ({error}): use text for "
             "all."
