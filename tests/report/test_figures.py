@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import replace
 from xml.etree import ElementTree
 
@@ -48,20 +49,21 @@ def test_every_model_has_a_line_and_a_column() -> None:
     assert all(len(row) == len(figure.header) for row in figure.rows)
 
 
+@pytest.mark.filterwarnings("ignore::bayeshyper.FewRowsWarning")  # as few as one
 @pytest.mark.parametrize(
     "models",
     [
-        {"a": evaluate(*regression(1))},
-        {"a": evaluate(*regression(40))},
-        {"a": evaluate(GaussianPredictive(np.zeros(30), np.ones(30)), np.zeros(30))},
-        {"a": evaluate(*classification(1))},
-        {"a": evaluate(*classification(200)), "b $x^2$": evaluate(*classification(200, sharpen=3.0))},
-        {"a": evaluate(ClassPredictive(np.tile([1.0, 0.0], (30, 1)), ["a", "b"]), ["a"] * 30)},
-        {"a": evaluate(ClassPredictive(np.tile([1.0, 0.0], (30, 1)), ["a", "b"]), ["b"] * 30)},
+        lambda: {"a": evaluate(*regression(1))},
+        lambda: {"a": evaluate(*regression(40))},
+        lambda: {"a": evaluate(GaussianPredictive(np.zeros(30), np.ones(30)), np.zeros(30))},
+        lambda: {"a": evaluate(*classification(1))},
+        lambda: {"a": evaluate(*classification(200)), "b $x^2$": evaluate(*classification(200, sharpen=3.0))},
+        lambda: {"a": evaluate(ClassPredictive(np.tile([1.0, 0.0], (30, 1)), ["a", "b"]), ["a"] * 30)},
+        lambda: {"a": evaluate(ClassPredictive(np.tile([1.0, 0.0], (30, 1)), ["a", "b"]), ["b"] * 30)},
     ],
 )
-def test_extremes_can_be_drawn(models: dict[str, Evaluation]) -> None:
-    for figure in calibration_figures(models):
+def test_extremes_can_be_drawn(models: Callable[[], dict[str, Evaluation]]) -> None:
+    for figure in calibration_figures(models()):
         drawing = draw(figure)
         for shape in (*drawing.frame, *drawing.content):
             for value in shape.attributes.values():
