@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from scipy.stats import kendalltau
 from typer.testing import CliRunner
 
 import bayeshyper
@@ -29,6 +30,7 @@ from bayeshyper.cli import app
 from bayeshyper.data import BUNDLED, load_bundled
 from bayeshyper.diagnostics import ClassPredictive, NormalPredictive, SpreadScaling, collapse, evaluate
 from bayeshyper.errors import ApproximationWarning, DataWarning
+from bayeshyper.inference.improvement import CHANCE
 
 SMALL = {"warm_start.natural_steps": 10, "warm_start.steps": 40, "optimizer.steps": 10}
 
@@ -292,7 +294,9 @@ def test_small_healthy_fits_give_no_warning(seed: int) -> None:
         fitted.audit()
         fitted.predict(fresh[name][0])
         values = fitted.history_.log_likelihood
-        assert np.mean(values[-2:]) - np.mean(values[-6:-4]) < 0.05, name  # 0.04 at most
+        order = kendalltau(np.arange(6), values[-6:], alternative="greater")
+        # Noise raises some by 0.06, and 0.05 is told of; but what rises in order rises by less than 0.02.
+        assert order.pvalue > CHANCE or np.mean(values[-2:]) - np.mean(values[-6:-4]) < 0.02, name
 
 
 def test_probabilities_of_few_rows_are_told_of_too() -> None:
