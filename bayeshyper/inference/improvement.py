@@ -6,9 +6,9 @@ the rows' log likelihood stands still, or gives way to prior and entropy as they
 rises to the end, from one tenth of the steps to the next, the networks are still learning.
 
 Of 105 fits of small tables by the recipes svi, bayes and quick (seven kinds, five seeds) none rose so: by
-0.06 nats per row at most, and by less than 0.02 where the order was as clear. With 20 steps of bayes, and 10 before
-them, the two kinds of eight that rose so predicted new rows 0.3 and 1.2 nats worse than the default does;
-of the others that were tried none lost more than 0.1.
+0.06 nats per row at most, and by less than 0.02 where the order was as clear. With 20 steps of bayes, and
+10 before them, the two kinds of eight that rose so predicted new rows 0.3 and 1.2 nats worse than the
+default does; of the others that were tried none lost more than 0.1.
 """
 
 from __future__ import annotations
