@@ -56,7 +56,8 @@ class Extent:
     Args:
         low: The least of each column, ``(F,)``.
         high: The greatest.
-        outside: How far the outermost of the rows lies beyond the others' range, in units of that.
+        outside: How far the outermost number of each column lies beyond the others' range, in units of that,
+            ``(F,)``: a column with an outlier allows more, and no other column does.
         numbers: The columns that are no 0/1 indicators, ``(K,)``; none where they are more than 100.
         inverse: The matrix of d², ``(K + 1, K + 1)``.
         apart: The largest distance d of a row from the others.
@@ -71,7 +72,7 @@ class Extent:
 
     low: Array
     high: Array
-    outside: float
+    outside: Array
     numbers: NDArray[np.intp]
     inverse: Array
     apart: float
@@ -92,7 +93,7 @@ class Extent:
         return cls(
             low=low,
             high=high,
-            outside=float(np.concatenate([above, below]).max()),
+            outside=np.maximum(above, below),
             numbers=numbers,
             inverse=inverse,
             apart=float(np.sqrt((leverage / (1.0 - leverage)).max())),
@@ -106,14 +107,15 @@ class Extent:
             names: Of their columns.
         """
         beyond = np.maximum(self.low - rows, rows - self.high) / _width(self.low, self.high)
-        outside = beyond.max(axis=1) / max(self.outside, LEAST)
+        times = beyond / np.maximum(self.outside, LEAST)
+        outside = times.max(axis=1)
         design = _with_one(rows[:, self.numbers])
         apart = np.sqrt(_squares(design, self.inverse)) / self.apart
         far = (outside > TWICE) | (apart > TWICE)
         if not far.any():
             return None
         if outside.max() > TWICE:
-            row, column = divmod(int(beyond.argmax()), beyond.shape[1])
+            row, column = divmod(int(times.argmax()), times.shape[1])
             most = (
                 f"in row {row + 1:,} {names[column]!r} lies {_times(beyond[row, column])} times the fitted "
                 "rows' whole range beyond it"
@@ -149,8 +151,10 @@ class Extent:
         Raises:
             ValueError: The arrays are not such as rows have.
         """
+        if np.shape(arrays.get("outside")) == ():  # files of earlier versions have one number for all columns
+            arrays = {**arrays, "outside": np.full(columns, arrays.get("outside", np.nan))}
         size = len(arrays["numbers"]) + 1 if "numbers" in arrays else 1
-        shapes = {"low": (columns,), "high": (columns,), "outside": (), "apart": ()}
+        shapes = {"low": (columns,), "high": (columns,), "outside": (columns,), "apart": ()}
         shapes |= {"numbers": (size - 1,), "inverse": (size, size)}
         kinds = {name: np.dtype(np.int64 if name == "numbers" else np.float64) for name in shapes}
         given = {name: (array.shape, array.dtype) for name, array in arrays.items()}
@@ -163,7 +167,7 @@ class Extent:
         return cls(
             low=arrays["low"],
             high=arrays["high"],
-            outside=float(arrays["outside"]),
+            outside=arrays["outside"],
             numbers=arrays["numbers"],
             inverse=arrays["inverse"],
             apart=float(arrays["apart"]),
@@ -179,7 +183,8 @@ def _check_values(arrays: Mapping[str, NDArray[Any]]) -> None:
     low, high, inverse = arrays["low"], arrays["high"], arrays["inverse"]
     if (low > high).any() or np.abs([low, high]).max(initial=0.0) > FURTHEST:
         raise ValueError(f"the ranges of the fitted rows end before they begin, or beyond {FURTHEST:g}")
-    if not (0.0 <= arrays["outside"] <= LARGEST and 0.0 < arrays["apart"] <= LARGEST):
+    outside = arrays["outside"]
+    if not (((outside >= 0.0) & (outside <= LARGEST)).all() and 0.0 < arrays["apart"] <= LARGEST):
         raise ValueError("the distances of the fitted rows from each other are none")
     if len(inverse) > MOST + 1 or (np.diff(arrays["numbers"]) <= 0).any():
         raise ValueError(f"the ranges of the fitted rows are of more than {MOST} columns, or of one twice")

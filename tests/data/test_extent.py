@@ -29,10 +29,10 @@ def test_the_largest_distance_is_that_of_a_row_from_the_others() -> None:
     outside = []
     for i, one in enumerate(X):
         low, high = np.delete(X, i, 0).min(0), np.delete(X, i, 0).max(0)
-        outside.append((np.maximum(low - one, one - high) / (high - low)).max())
+        outside.append(np.maximum(low - one, one - high) / (high - low))
     found = Extent.of(X)
     assert found.apart == pytest.approx(max(apart), rel=1e-9)
-    assert found.outside == pytest.approx(max(outside), rel=1e-9)
+    assert found.outside == pytest.approx(np.maximum(np.max(outside, axis=0), 0.0), rel=1e-9)
     assert found.numbers.tolist() == [0, 1, 2]
 
 
@@ -54,9 +54,26 @@ def test_far_is_twice_as_far_as_any_row_was_from_the_others() -> None:
     X = np.linspace(0.0, 1.0, 50)[:, None]
     X[-1] = 3.0  # an outlier of its own: two of the others' ranges beyond them
     found = replace(Extent.of(X), apart=np.inf)  # by its range alone
-    reach = 3.0 + TWICE * found.outside * 3.0
+    reach = 3.0 + TWICE * float(found.outside[0]) * 3.0
     assert found.sentence(np.array([[reach - 1e-6]]), ["a"]) is None
     assert "lies" in str(found.sentence(np.array([[reach + 1e-6]]), ["a"]))
+
+
+@pytest.mark.parametrize(
+    "odd", [np.r_[1.0, np.zeros(59)], np.r_[1e3, rows()[1:, 0]], np.exp(3 * rows()[:, 1])]
+)
+def test_an_outlier_in_one_column_hides_nothing_in_another(odd: np.ndarray) -> None:
+    X = np.column_stack([rows(), odd])
+    far = X[1:2].copy()
+    far[0, 1] = X[:, 1].max() + 1.5 * np.ptp(X[:, 1])
+    assert "'b' lies 1.5 times" in str(Extent.of(X).sentence(far, list("abcde")))
+    assert Extent.of(X).sentence(X, list("abcde")) is None
+
+
+def test_files_of_earlier_versions_have_one_number_for_all_columns() -> None:
+    arrays = Extent.of(rows()).to_arrays()
+    again = Extent.from_arrays({**arrays, "outside": np.array(0.7)}, 4)
+    assert again.outside.tolist() == [0.7] * 4
 
 
 def test_a_column_that_was_constant_is_measured_by_what_it_was_encoded_by() -> None:
