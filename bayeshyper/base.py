@@ -15,9 +15,19 @@ from sklearn.utils import check_consistent_length
 from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor
 
-from bayeshyper.data import Extent, TableEncoder, Task, as_features, category_order, check_rows, check_target
+from bayeshyper.data import (
+    Extent,
+    TableEncoder,
+    Task,
+    as_features,
+    category_order,
+    check_rows,
+    check_target,
+    copies,
+    few_rows,
+)
 from bayeshyper.diagnostics._words import plural
-from bayeshyper.errors import ExtrapolationWarning, warn
+from bayeshyper.errors import DuplicateRowsWarning, ExtrapolationWarning, FewRowsWarning, warn
 from bayeshyper.inference import History
 from bayeshyper.models import BayesianModel, TargetFacts
 from bayeshyper.prediction import PredictiveDistribution
@@ -100,6 +110,10 @@ class TableEstimator(BaseEstimator):
         self.encoder_ = TableEncoder()
         inputs = self.encoder_.fit_transform(table)
         self._extent = Extent.of(inputs)
+        if few := few_rows(len(inputs)):
+            warn(FewRowsWarning, few)
+        elif copied := copies(table, inputs, targets):
+            warn(DuplicateRowsWarning, copied)
         return inputs, self._learn_target(targets, category_order(y))
 
     def _keep_draws(self, draws: Tensor) -> None:

@@ -3,6 +3,7 @@
     BayeshyperWarning
     ├── DataWarning                 less can be learned, or said, than it seems
     │   ├── ClassImbalanceWarning
+    │   ├── DuplicateRowsWarning
     │   ├── ExtrapolationWarning
     │   └── FewRowsWarning
     └── ApproximationWarning        a result further from the truth than it may be
@@ -27,6 +28,7 @@ __all__ = [
     "CollapseWarning",
     "DataError",
     "DataWarning",
+    "DuplicateRowsWarning",
     "ExtrapolationWarning",
     "FewRowsWarning",
     "ModelFileError",
@@ -97,6 +99,10 @@ class DataWarning(BayeshyperWarning):
 
 class ClassImbalanceWarning(DataWarning):
     """A class with next to no rows, or one class that is nearly all of them."""
+
+
+class DuplicateRowsWarning(DataWarning):
+    """Rows that stand in a table again and again, each of which counts as an observation."""
 
 
 class ExtrapolationWarning(DataWarning):

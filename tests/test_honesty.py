@@ -20,6 +20,7 @@ from bayeshyper import (
     BayeshyperWarning,
     ClassImbalanceWarning,
     CollapseWarning,
+    DuplicateRowsWarning,
     ExtrapolationWarning,
     FewRowsWarning,
     HyperClassifier,
@@ -160,6 +161,52 @@ def test_a_report_tells_of_what_fitting_has_not_seen_once(tmp_path: Path) -> Non
     with pytest.warns(DataWarning, match="holds 'c', unseen") as seen:
         fitted.report(X.assign(kind="c"), y, tmp_path / "report", repair=False)
     assert len(seen) == 1
+
+
+# -- rows that tell less than their number --------------------------------------------------------------
+
+
+def line(rows: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Three columns, their line, and as much noise."""
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(rows, 3))
+    return X, X @ [1.0, 2.0, -1.0] + rng.normal(size=rows)
+
+
+def test_copies_of_rows_are_told_of() -> None:
+    X, y = line(30, 0)
+    with pytest.warns(BayeshyperWarning) as seen:
+        HyperRegressor(settings=SMALL, random_state=0).fit(np.repeat(X, 4, axis=0), np.repeat(y, 4))
+    assert only(seen, DuplicateRowsWarning).startswith("The 120 rows are 30, each 4.0 times")
+
+
+def test_a_fit_of_nine_rows_is_told_of() -> None:
+    with pytest.warns(BayeshyperWarning) as seen:
+        HyperRegressor(settings=SMALL, random_state=0).fit(*line(9, 0))
+    assert only(seen, FewRowsWarning).startswith("9 rows are too few")
+
+
+@pytest.mark.long
+def test_what_few_rows_and_copies_cost() -> None:
+    """The shares of new rows within 90 % that the page of warnings tells of, to their standard errors."""
+    tables = {"2": (2, 1), "5": (5, 1), "8": (8, 1), "12": (12, 1), "10 times": (30, 10), "100": (100, 1)}
+    held = {}
+    for name, (rows, times) in tables.items():
+        shares = []
+        for seed in range(8):
+            X, y = (np.repeat(part, times, axis=0) for part in line(rows, seed))
+            new_X, new_y = line(1000, 1000 + seed)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", BayeshyperWarning)
+                low, high = HyperRegressor(random_state=seed).fit(X, y).predictive(new_X).interval(0.9).T
+            shares.append(((low <= new_y) & (new_y <= high)).mean())
+        held[name] = float(np.mean(shares))
+    print(held)
+    assert held["2"] < 0.65
+    assert held["5"] < 0.8
+    assert held["10 times"] < 0.6
+    assert held["12"] > 0.83
+    assert held["100"] > 0.86
 
 
 # -- few rows to calibrate by, and classes with next to none --------------------------------------------

@@ -151,8 +151,8 @@ class Extent:
         Raises:
             ValueError: The arrays are not such as rows have.
         """
-        if np.shape(arrays.get("outside")) == ():  # files of earlier versions have one number for all columns
-            arrays = {**arrays, "outside": np.full(columns, arrays.get("outside", np.nan))}
+        if "outside" in arrays and arrays["outside"].shape == ():  # one for all columns, in the first files
+            arrays = {**arrays, "outside": np.full(columns, arrays["outside"])}
         size = len(arrays["numbers"]) + 1 if "numbers" in arrays else 1
         shapes = {"low": (columns,), "high": (columns,), "outside": (columns,), "apart": ()}
         shapes |= {"numbers": (size - 1,), "inverse": (size, size)}
