@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import numpy as np
+import pandas as pd
 import torch
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator
@@ -27,7 +28,14 @@ from bayeshyper.data import (
     few_rows,
 )
 from bayeshyper.diagnostics._words import plural
-from bayeshyper.errors import DuplicateRowsWarning, ExtrapolationWarning, FewRowsWarning, warn
+from bayeshyper.errors import (
+    DuplicateRowsWarning,
+    ExtrapolationWarning,
+    FewRowsWarning,
+    MissingValuesWarning,
+    warn,
+)
+from bayeshyper.gaps import LEVEL, MOST_ROWS, misjudged
 from bayeshyper.inference import History
 from bayeshyper.models import BayesianModel, TargetFacts
 from bayeshyper.prediction import PredictiveDistribution
@@ -120,6 +128,17 @@ class TableEstimator(BaseEstimator):
         """Keep the weights that all predictions use, ``(S, D)``, and the model in their float64."""
         self._draws = draws
         self._model64 = copy.deepcopy(self._model).double()
+
+    def _look_at_gaps(self, table: pd.DataFrame, inputs: Array, targets: Array) -> None:
+        """Warn where fitted rows with missing values are less certain than their intervals say."""
+        if self._task != "regression" or targets.ndim > 1:
+            return
+        rows = np.flatnonzero(table.isna().any(axis=1))[:MOST_ROWS]
+        if len(rows) == 0:
+            return
+        low, high = self._predictive(torch.from_numpy(inputs[rows]), self._draws).interval(LEVEL).T
+        if said := misjudged((low <= targets[rows]) & (targets[rows] <= high)):
+            warn(MissingValuesWarning, said)
 
     # -- what the posterior says ------------------------------------------------------------------------
 

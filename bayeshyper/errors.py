@@ -5,7 +5,8 @@
     │   ├── ClassImbalanceWarning
     │   ├── DuplicateRowsWarning
     │   ├── ExtrapolationWarning
-    │   └── FewRowsWarning
+    │   ├── FewRowsWarning
+    │   └── MissingValuesWarning
     └── ApproximationWarning        a result further from the truth than it may be
         ├── CollapseWarning
         └── NotConvergedWarning
@@ -31,6 +32,7 @@ __all__ = [
     "DuplicateRowsWarning",
     "ExtrapolationWarning",
     "FewRowsWarning",
+    "MissingValuesWarning",
     "ModelFileError",
     "NotConvergedWarning",
     "RecipeError",
@@ -111,6 +113,10 @@ class ExtrapolationWarning(DataWarning):
 
 class FewRowsWarning(DataWarning):
     """Too few rows to calibrate by, or to judge calibration."""
+
+
+class MissingValuesWarning(DataWarning):
+    """Rows with missing values that are less certain than their intervals say."""
 
 
 class ApproximationWarning(BayeshyperWarning):

@@ -25,6 +25,7 @@ from bayeshyper import (
     FewRowsWarning,
     HyperClassifier,
     HyperRegressor,
+    MissingValuesWarning,
     NotConvergedWarning,
 )
 from bayeshyper.cli import app
@@ -184,6 +185,21 @@ def test_a_fit_of_nine_rows_is_told_of() -> None:
     with pytest.warns(BayeshyperWarning) as seen:
         HyperRegressor(settings=SMALL, random_state=0).fit(*line(9, 0))
     assert only(seen, FewRowsWarning).startswith("9 rows are too few")
+
+
+@pytest.mark.parametrize("matters", [True, False])
+def test_gaps_in_a_column_that_matters_are_told_of(matters: bool) -> None:
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(200, 2))
+    y = 3.0 * X[:, 0 if matters else 1] + 0.2 * rng.normal(size=200)
+    X[:20, 0] = np.nan
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter("always")
+        HyperRegressor(random_state=0).fit(X, y)
+    if matters:
+        assert only(seen, MissingValuesWarning).startswith("Of 20 fitted rows with missing values ")
+    else:
+        assert not seen
 
 
 @pytest.mark.long
