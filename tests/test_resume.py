@@ -17,7 +17,7 @@ import torch
 
 from bayeshyper import Checkpoint, HyperRegressor, load
 from bayeshyper.data import load_bundled
-from bayeshyper.errors import CheckpointError
+from bayeshyper.errors import CheckpointError, CheckpointWarning
 from bayeshyper.hyper import HyperEstimator
 from tests.inference.toys import same_bits, state_of
 
@@ -100,6 +100,19 @@ def test_another_table_and_another_recipe_are_refused(tmp_path: Path) -> None:
             short().fit(X, Y, checkpoint=path)
     finally:
         torch.set_default_dtype(torch.float32)
+
+
+def test_another_number_of_threads_is_told_of(tmp_path: Path) -> None:
+    path, threads = tmp_path / "fit", torch.get_num_threads()
+    short().fit(X, Y, checkpoint=Checkpoint(path, steps=4))
+    torch.set_num_threads(threads + 1)
+    try:
+        with pytest.warns(
+            CheckpointWarning, match=f"begun with {threads} threads and goes on with {threads + 1}"
+        ):
+            short().fit(X, Y, checkpoint=path)
+    finally:
+        torch.set_num_threads(threads)
 
 
 def test_without_a_seed_of_its_own_a_fit_takes_that_of_its_checkpoint(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM, put off until a step is done."""
+"""Ctrl-C, SIGTERM and a terminal that is closed, put off until a step is done."""
 
 from __future__ import annotations
 
@@ -9,11 +9,14 @@ from typing import Any, Self
 
 __all__ = ["PostponedSignals"]
 
-POSTPONED = (signal.SIGINT, signal.SIGTERM)
+# Windows has no SIGHUP.
+POSTPONED = tuple(
+    signal.Signals[name] for name in ("SIGINT", "SIGTERM", "SIGHUP") if name in signal.Signals.__members__
+)
 
 
 class PostponedSignals:
-    """Within a ``with`` block, the first SIGINT or SIGTERM is noted and no more; a second one does its work.
+    """Within a ``with`` block, the first of these signals is noted and no more; a second one does its work.
 
     Signals that the process ignores stay ignored, as those of a job that runs on after its terminal. In other
     threads than the main one, which signals do not reach, the block does nothing.

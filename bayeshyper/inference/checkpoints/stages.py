@@ -8,10 +8,12 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from types import TracebackType
 from typing import Any, Protocol, Self, TypeVar
+
+import torch
 
 from bayeshyper.errors import CheckpointError, CheckpointWarning, warn
 
@@ -80,6 +82,14 @@ class Stages:
         found = checkpoint.read(self._fit, _check_state) if checkpoint is not None else {}
         self._reached: dict[str, Any] = found.get("reached", {})
         self._before: float = found.get("seconds", 0.0)
+        threads = torch.get_num_threads()
+        if (before := found.get("threads", threads)) != threads:
+            warn(
+                CheckpointWarning,
+                f"The fit was begun with {before} threads and goes on with {threads}: it may "
+                "differ in its last digits from one that was not ended. Set OMP_NUM_THREADS, or "
+                "torch.set_num_threads, as before if that matters.",
+            )
         self._started = self._written = time.monotonic()
         self._pause = 0.0 if checkpoint is None else checkpoint.seconds
         self._has_file = checkpoint is not None and any(file.exists() for file in checkpoint.files)
@@ -180,7 +190,8 @@ class Stages:
     def _write(self, checkpoint: Checkpoint, under_way: Mapping[str, Any]) -> bool:
         """Write all that has been reached; a full disk does not end a fit."""
         began = time.monotonic()
-        state = {"reached": {**self._reached, **under_way}, "seconds": self.seconds}
+        reached = {**self._reached, **under_way}
+        state = {"reached": reached, "seconds": self.seconds, "threads": torch.get_num_threads()}
         try:
             checkpoint.write(self._fit, state)
         except OSError as error:
@@ -207,7 +218,8 @@ class Stages:
             sentence += f" Its state is in {path}: start the same fit again, and it goes on from there."
         if received == signal.SIGINT:
             raise KeyboardInterrupt(sentence)
-        print(sentence, file=sys.stderr)
+        with suppress(OSError):  # a terminal that was closed
+            print(sentence, file=sys.stderr)
         raise SystemExit(128 + received)
 
 
@@ -218,7 +230,7 @@ def _check_state(state: Any) -> None:
         ValueError: It is not of that structure.
     """
     match state:
-        case {"reached": dict(reached), "seconds": float(seconds), **others} if not others:
+        case {"reached": dict(reached), "seconds": float(seconds), "threads": int(), **others} if not others:
             known = 0.0 <= seconds < math.inf and all(map(_is_stage, reached.values()))
         case _:
             known = False

@@ -11,13 +11,13 @@ from bayeshyper.inference.checkpoints.signals import PostponedSignals
 
 @pytest.fixture(autouse=True)
 def _own_handlers() -> Iterator[None]:
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     yield
     for number, handler in before.items():
         signal.signal(number, handler)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_the_first_one_is_noted_and_the_second_one_acts(number: signal.Signals) -> None:
     heard: list[int] = []
     signal.signal(number, lambda received, frame: heard.append(received))
