@@ -14,8 +14,8 @@ FEW = 10
 """Intervals of 90 % held 89 % of new rows after 12 rows, 82 % after 8, 74 % after 5 and 39 % after 2."""
 
 OFTEN = 1.5
-"""Times that a row stands there on average. Where each of 30 stood there ten times, intervals of 90 % held 40 %
-of new rows (`tests/test_honesty.py` measures this, and the above)."""
+"""Times that a row stands there on average. Where each of 30 stood there ten times, intervals of 90 % held
+40 % of new rows (`tests/test_honesty.py` measures this, and the above)."""
 
 NEARLY_ALL = 0.9
 """Of the distinct rows, that differ in a column of numbers with fractions: they do not agree by chance."""
