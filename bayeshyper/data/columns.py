@@ -24,6 +24,7 @@ __all__ = [
     "doubt",
     "kind_of",
     "plain_numbers",
+    "seldom_seen",
 ]
 
 Kind = Literal["number", "time", "duration", "category"]
@@ -33,6 +34,8 @@ MISSING = "(missing)"
 LARGEST = 1e100
 
 MOST_STRAY = 0.1
+# Of fewer rows one cannot say whether their labels come again.
+LEAST_ROWS, LEAST_ROWS_PER_LABEL = 20, 2
 
 NUMERIC = frozenset({"boolean", "integer", "floating", "mixed-integer-float", "decimal"})
 MIXED = frozenset({"mixed", "mixed-integer", "complex"})
@@ -42,7 +45,10 @@ ISO_DATE = r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:?\d\d)?)?"
 WRITTEN_NUMBER = re.compile(
     r"[+\-−]?\s?[$€£¥]?\s?(\d{1,3}([,.'’\s]\d{3})+|\d+)([.,]\d+)?\s?[%‰$€£¥]?", re.UNICODE
 )
-WRITTEN_DATE = re.compile(r"\d{1,2}[./-]\d{1,2}[./-]\d{2,4}|\d{4}[./]\d{1,2}[./]\d{1,2}")
+WRITTEN_DATE = re.compile(
+    r"\d{1,2}[./-]\d{1,2}[./-]\d{2,4}|\d{4}[./]\d{1,2}[./]\d{1,2}|\d{4}-(0[1-9]|1[0-2])"
+    r"|\d{1,2}\.?[\s-][^\W\d_]{3,9}\.?,?[\s-]\d{4}"
+)
 # In microseconds: nanoseconds end in the year 2262.
 SECOND = pd.Timedelta(seconds=1).as_unit("us")
 EPOCH = pd.Timestamp(0, tz="UTC").as_unit("us")
@@ -102,6 +108,35 @@ def doubt(column: pd.Series) -> str | None:
         if len(text) and all(pattern.fullmatch(value) for value in text):
             return f"though {text[0]!r} looks like a {what}: write it as in {how}, if it is meant as one"
     return None
+
+
+def seldom_seen(labels: NDArray[np.object_]) -> str | None:
+    """Why a column's labels, those that are not missing, teach next to nothing; None where they may.
+
+    A label that stands in one row tells a network nothing of any other row. Where at least 20 rows have
+    fewer than two for each label, it is rather a number, a date or a name that was read as one.
+
+    Example:
+        >>> seldom_seen(np.array([f"{size / 4:.2f}" for size in range(30)], dtype=object))
+        "with 30 labels for 30 rows (as '0.00'), and nothing can be learned of a label that is seen once: ..."
+        >>> seldom_seen(np.array(["01", "02", "03"] * 10, dtype=object))
+    """
+    times = pd.Series(labels, dtype=object).value_counts(sort=False)
+    if len(labels) < LEAST_ROWS or len(labels) >= LEAST_ROWS_PER_LABEL * len(times):
+        return None
+    number = ~np.isnan(pd.to_numeric(labels, errors="coerce"))
+    advice = "write numbers and dates as in 1250.5 and 2024-01-31, and leave out a column of names"
+    if 2 * number.sum() > len(labels):
+        advice = (
+            f"{number.sum()} of {len(labels)} are numbers written as text, so convert them with "
+            "pandas.to_numeric"
+        )
+        if not number.all():
+            advice += f", and leave empty what is none, as {labels[~number][0]!r}"
+    return (
+        f"with {len(times)} labels for {len(labels)} rows (as {times.idxmin()!r}), and nothing can be "
+        f"learned of a label that is seen once: {advice}"
+    )
 
 
 def as_numbers(column: pd.Series, kind: Kind, name: str) -> NDArray[np.float64]:

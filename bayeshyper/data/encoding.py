@@ -22,6 +22,7 @@ from bayeshyper.data.columns import (
     as_numbers,
     doubt,
     kind_of,
+    seldom_seen,
 )
 from bayeshyper.data.features import as_features, column_names, has_names
 from bayeshyper.data.names import check_text, listed, mismatch
@@ -244,7 +245,7 @@ def _usable_kind(name: str, column: pd.Series) -> Kind:
     if column.isna().all():
         raise DataError(f"Column {name!r} is all missing: it tells nothing, so leave it out.")
     kind = kind_of(column)
-    if kind == "category" and (why := doubt(column)):
+    if kind == "category" and (why := doubt(column) or seldom_seen(as_labels(column.dropna(), name))):
         _warn(f"Column {name!r} is read as text {why}.")
     return kind
 

@@ -164,7 +164,7 @@ def test_a_constant_that_changes_later_is_measured_in_parts_of_itself() -> None:
 
 
 def test_many_categories_share_columns_and_a_new_one_joins_the_rare() -> None:
-    frame = pd.DataFrame({"code": [f"c{i:03d}" for i in range(200)] + ["c000"]})
+    frame = pd.DataFrame({"code": [f"c{i:03d}" for i in range(200)] * 2 + ["c000"]})
     encoder = TableEncoder().fit(frame)
     assert encoder.n_features_out_ == 50
     assert encoder.feature_names_out[0] == "code = c000"
@@ -203,7 +203,7 @@ def test_a_column_of_numbers_with_stray_text_warns() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         codes = [*numbers, *(f"A{i}" for i in range(30))]
-        TableEncoder().fit(pd.DataFrame({"code": codes, "digits": numbers * 2}))
+        TableEncoder().fit(pd.DataFrame({"code": codes * 2, "digits": numbers * 4}))
 
 
 def test_a_fit_that_fails_leaves_nothing_half_fitted() -> None:
@@ -320,7 +320,7 @@ def test_an_encoder_that_is_not_fitted_says_so() -> None:
         TABLE.astype({"colour": object}),
         np.array([[1.0, np.nan], [0.1, 1e-9], [3.0, 7e11]]),
         np.arange(6, dtype=np.float32).reshape(3, 2),
-        pd.DataFrame({"code": [f"ünï {i}" for i in range(80)]}),
+        pd.DataFrame({"code": [f"ünï {i}" for i in range(80)] * 2}),
     ],
 )
 def test_stored_and_read_back_it_encodes_to_the_same_bits(X: Any) -> None:
@@ -337,7 +337,7 @@ def test_scikit_learn_encodes_to_the_same_bits() -> None:
     rng = np.random.default_rng(2)
     sizes = rng.normal(1e9, 1e-3, (120, 2))
     sizes[rng.random(sizes.shape) < 0.1] = np.nan
-    labels = pd.DataFrame({"code": [f"c{i * 7 % 83}" for i in range(120)]}, dtype=object)
+    labels = pd.DataFrame({"code": [f"c{i * 7 % 59}" for i in range(120)]}, dtype=object)
     frame = pd.concat([pd.DataFrame(sizes), labels], axis=1, ignore_index=True)
     reference = ColumnTransformer(
         [

@@ -172,6 +172,8 @@ def test_a_column_that_cannot_be_used_is_refused_by_name(values: Any, sentence: 
         (["1.234,5", "0,5"], "looks like a number"),
         (["31.1.2024", "1.2.2024"], "though '31.1.2024' looks like a date: write it as in 2024-01-31"),
         (["1/31/24", "2/1/24"], "looks like a date"),
+        (["2024-01", "2024-12"], "though '2024-01' looks like a date"),
+        (["31 Jan 2024", "1. März 2024"], "though '31 Jan 2024' looks like a date"),
         ([*"1234567890", "n.a."], "because of 'n.a.', though nearly all of it is numbers"),
     ],
 )
@@ -188,9 +190,73 @@ def test_codes_do_not_warn(values: list[str]) -> None:
     TableEncoder().fit(pd.DataFrame({"a": values, "b": pd.Categorical(["1,250", "980"])}))
 
 
+PRICES = [f"{price / 8:.3f}" for price in range(-20, 20)]
+NO_NUMBER = (
+    "learned of a label that is seen once: write numbers and dates as in 1250.5 and 2024-01-31, and leave"
+)
+
+
+@pytest.mark.parametrize("dtype", [object, "str", "category", pd.ArrowDtype(pa.string())])
+def test_numbers_written_as_text_warn(dtype: Any) -> None:
+    """As labels, their order and distance is lost: a fit to them would know the rows, and nothing else."""
+    with pytest.warns(
+        DataWarning, match=r"'a' is read as text with 40 labels for 40 rows \(as '-2.500'\)"
+    ) as seen:
+        TableEncoder().fit(pd.DataFrame({"a": pd.Series([*PRICES, None], dtype=dtype)}))
+    assert [
+        str(warning.message).endswith(
+            "seen once: 40 of 40 are numbers written as text, so convert them with pandas.to_numeric."
+        )
+        for warning in seen
+    ] == [True]
+
+
+@pytest.mark.parametrize(
+    ("values", "sentence"),
+    [
+        (
+            [float(price) if place % 2 else price for place, price in enumerate(PRICES)],
+            "40 of 40 are numbers",
+        ),
+        ([*PRICES, *["n/k"] * 6], "40 of 46 are numbers .* pandas.to_numeric, and leave empty .* 'n/k'"),
+        ([*PRICES, *["--"] * 13], "40 of 53 are numbers .*, and leave empty what is none, as '--'"),
+        ([*PRICES, *["."] * 20], "40 of 60 are numbers .*, and leave empty what is none, as '.'"),
+        ([f"({price})" for price in PRICES], NO_NUMBER),
+        ([f"{price} kg" for price in PRICES], NO_NUMBER),
+        ([f"{price}-" for price in PRICES], NO_NUMBER),
+        ([f"{price.replace('.', ',')}e+00" for price in PRICES], NO_NUMBER),
+        ([f"12:{minute}:00" for minute in range(10, 50)], NO_NUMBER),
+        ([datetime.time(12, minute) for minute in range(40)], NO_NUMBER),
+        (pd.period_range("2024-01-01", periods=40, freq="D"), NO_NUMBER),
+        ([f"Ada {number}" for number in range(40)], NO_NUMBER),
+        ([f"v{number * 7 % 26}" for number in range(50)], NO_NUMBER),
+    ],
+)
+def test_labels_that_hardly_come_again_warn(values: Any, sentence: str) -> None:
+    with pytest.warns(DataWarning, match=f"'a' is read as text with .*{sentence}") as seen:
+        TableEncoder().fit(pd.DataFrame({"a": values}))
+    assert len(seen) == 1
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        PRICES[:19],
+        [f"{code:02d}" for code in range(30)] * 2,
+        [f"v{number % 25}" for number in range(50)],
+        [*(f"v{number}" for number in range(10)), *[None] * 40],
+        [*(f"rare {number}" for number in range(20)), *["common"] * 22],
+        pd.Categorical(["b", "a"] * 20),
+    ],
+)
+def test_labels_that_come_again_do_not_warn(values: Any) -> None:
+    TableEncoder().fit(pd.DataFrame({"a": values}))
+
+
 def test_a_hundred_thousand_categories_share_fifty_columns() -> None:
     frame = pd.DataFrame({"code": [f"c{code}" for code in range(100_000)]})
-    encoded = TableEncoder().fit_transform(frame)
+    with pytest.warns(DataWarning, match="'code' is read as text with 100000 labels for 100000 rows"):
+        encoded = TableEncoder().fit_transform(frame)
     assert encoded.shape == (100_000, 50)
     assert (encoded.sum(axis=1) == 1).all()
 
