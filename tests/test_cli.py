@@ -403,6 +403,16 @@ def test_a_table_that_lacks_a_column_is_refused_when_predicting(folder: Path, tm
     assert not (tmp_path / "p.csv").exists()
 
 
+def test_numbers_written_as_text_are_said_once(tmp_path: Path) -> None:
+    table = houses(40, 0).assign(area=lambda frame: frame["area"].where(frame.index % 4 > 0, other="n/k"))
+    table.to_csv(tmp_path / "train.csv", index=False)
+    result = run("fit", tmp_path / "train.csv", "-t", "price", "-o", tmp_path / "m", *QUICK)
+    assert result.exit_code == 0
+    assert result.stderr.count("Column 'area' is read as text with 31 labels for 40 rows") == 1
+    assert "30 of 40 are numbers written as text" in result.stderr
+    assert "leave empty what is none, as 'n/k'." in result.stderr
+
+
 def test_a_new_category_is_predicted_with_a_warning(folder: Path, tmp_path: Path) -> None:
     table = changed("town", "Delft", rows=slice(0, 1))(pd.read_csv(folder / "test.csv"))
     table.to_csv(tmp_path / "new.csv", index=False)
