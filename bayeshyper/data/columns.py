@@ -173,7 +173,7 @@ def as_numbers(column: pd.Series, kind: Kind, name: str) -> NDArray[np.float64]:
 
 
 def plain_numbers(column: pd.Series) -> NDArray[np.float64]:
-    """Reads numbers of any type, and texts that are numbers, as float64; all else as NaN.
+    """Reads real numbers of any type, and texts that are numbers, as float64; all else as NaN.
 
     Example:
         >>> plain_numbers(pd.Series([1, "2.5", True, "x"], dtype=object))
@@ -181,7 +181,7 @@ def plain_numbers(column: pd.Series) -> NDArray[np.float64]:
     """
     if types.is_datetime64_any_dtype(column.dtype) or types.is_timedelta64_dtype(column.dtype):
         return np.full(len(column), np.nan)  # to_numeric would count nanoseconds
-    if types.is_numeric_dtype(column.dtype):
+    if types.is_numeric_dtype(column.dtype) and not types.is_complex_dtype(column.dtype):
         with np.errstate(over="ignore"):  # of long doubles; infinity is refused by name
             return np.asarray(column.to_numpy(dtype=np.float64, na_value=np.nan))
     floats = column.astype(object).map(_as_float, na_action="ignore")
@@ -225,7 +225,9 @@ def _told_apart(value: Any) -> Any:
 
 
 def _as_float(value: Any) -> Any:
-    """A number of any type as a float; what is none as it is."""
+    """A number of any type as a float, a complex one as NaN; what is none as it is."""
+    if isinstance(value, (complex, np.complexfloating)):
+        return math.nan  # to_numeric would keep it, and float64 its real part alone
     try:
         return float(value) if isinstance(value, REAL) else value
     except OverflowError:  # an integer or a fraction of more than 308 digits

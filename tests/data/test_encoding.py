@@ -267,6 +267,17 @@ def test_a_table_that_differs_from_the_fitted_one_is_refused(change: Any, senten
         ENCODER.transform(change(TABLE))
 
 
+@pytest.mark.parametrize("dtype", [np.complex64, np.complex128, object, "category"])
+def test_complex_numbers_are_refused_later_too(dtype: Any) -> None:
+    """Even those on the real line: another batch of the same column would not be."""
+    encoder = TableEncoder().fit(pd.DataFrame({"a": [1.0, 2.0], "day": pd.to_datetime(["2024-01-31"] * 2)}))
+    for values, said in (([1j, 2], r"1j"), ([1 + 0j, 2 + 0j], r"\(1\+0j\)")):
+        with pytest.raises(DataError, match=f"'a' held numbers .* holds {said} in row 1 "):
+            encoder.transform(pd.DataFrame({"a": pd.Series(values, dtype=dtype), "day": "2024-01-31"}))
+    with pytest.raises(DataError, match=r"'day' held dates .* holds \(1\+2j\)"):
+        encoder.transform(pd.DataFrame({"a": [1.0], "day": pd.Series([1 + 2j], dtype=dtype)}))
+
+
 def test_numbers_may_come_as_text_or_categoricals_later() -> None:
     encoder = TableEncoder().fit(pd.DataFrame({"a": [1.0, 2.5]}))
     expected = encoder.transform(pd.DataFrame({"a": [2.5, 1.0]}))
