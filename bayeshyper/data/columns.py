@@ -189,7 +189,7 @@ def plain_numbers(column: pd.Series) -> NDArray[np.float64]:
 
 
 def as_labels(column: pd.Series, name: str) -> NDArray[np.object_]:
-    """Reads a column as text labels, missing values as a label of their own.
+    """Reads a column as text labels, missing values as a label of their own, which no text is.
 
     A whole number has one label whether it is stored as an integer or a float: a batch with a missing
     value turns integers into floats, and must not turn categories into new ones.
@@ -200,6 +200,8 @@ def as_labels(column: pd.Series, name: str) -> NDArray[np.object_]:
     Example:
         >>> as_labels(pd.Series(["red", None, 2.0], dtype=object), "colour").tolist()
         ['red', '(missing)', '2']
+        >>> as_labels(pd.Series(["(missing)", None]), "colour").tolist()
+        ["'(missing)'", '(missing)']
     """
     if types.infer_dtype(column, skipna=True) in MIXED:
         column = column.map(_told_apart, na_action="ignore")
@@ -216,7 +218,8 @@ def as_labels(column: pd.Series, name: str) -> NDArray[np.object_]:
 def _label(value: Any) -> str:
     if isinstance(value, (float, np.floating)) and float(value).is_integer():
         value = int(value)
-    return str(value)
+    text = str(value)
+    return f"'{text}'" if text.strip("'") == MISSING else text  # each text another label, none that of a gap
 
 
 def _told_apart(value: Any) -> Any:

@@ -187,6 +187,22 @@ def test_new_categories_become_zeros_and_the_warning_names_column_and_value() ->
     np.testing.assert_array_equal(encoded[:, 1:], [[0, 0], [1, 0], [0, 0], [0, 0], [0, 0]])
 
 
+@pytest.mark.parametrize("dtype", [object, "str", "category", pd.ArrowDtype(pa.string())])
+def test_a_text_that_says_missing_is_no_gap(dtype: Any) -> None:
+    texts = ["(missing)", "'(missing)'", "''(missing)''", "'(missing)", "a", None]
+    frame = pd.DataFrame({"a": pd.Series(texts, dtype=dtype)})
+    encoder = TableEncoder().fit(frame)
+    encoded = encoder.transform(frame)
+    assert len(np.unique(encoded, axis=0)) == len(texts)
+    assert encoder.feature_names_out[encoded[-1].argmax()] == "a = (missing)"
+    with_text = TableEncoder().fit(frame[:-1])
+    with pytest.warns(DataWarning, match="'a' holds a missing value, unseen"):
+        assert not with_text.transform(frame)[-1].any()
+    with_gap = TableEncoder().fit(frame[-2:])
+    with pytest.warns(DataWarning, match=r"'a' holds \"'\(missing\)'\", unseen"):
+        assert not with_gap.transform(frame[:1]).any()
+
+
 def test_new_missing_values_warn_in_numbers_and_in_text() -> None:
     encoder = TableEncoder().fit(pd.DataFrame({"a": ["x", "y"], "b": [1.0, 3.0]}))
     with pytest.warns(DataWarning) as caught:
