@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from bayeshyper.data.names import listed, nearest
+from bayeshyper.data.names import lacking, listed, nearest, told_apart
 from bayeshyper.errors import DataError, DataWarning, warn
 
 __all__ = ["align_columns", "check_rows", "split_target"]
@@ -27,7 +27,7 @@ def split_target(frame: pd.DataFrame, target: str) -> tuple[pd.DataFrame, pd.Ser
         similar = nearest(target, frame.columns)
         raise DataError(
             f"The table has no column {target!r} to use as the target"
-            f"{f'; did you mean {similar!r}?' if similar else '.'} "
+            f"{f'; did you mean {told_apart(similar, beside=target)}?' if similar else '.'} "
             f"Its columns are {listed(map(repr, frame.columns))}."
         )
     if frame.shape[1] == 1:
@@ -50,14 +50,11 @@ def align_columns(frame: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
     """
     missing = [name for name in names if name not in frame.columns]
     if missing:
-        spare = [column for column in frame.columns if column not in set(names)]
-        similar = {name: nearest(name, spare) for name in missing}
-        hints = [
-            f"{name!r} (similar here: {near!r})" if near else repr(name) for name, near in similar.items()
-        ]
+        wanted = set(names)
+        spare = [column for column in frame.columns if column not in wanted]
         raise DataError(
             f"The table lacks {len(missing)} of the {len(names)} columns that the model was fitted with: "
-            f"{listed(hints)}. Add or rename them."
+            f"{lacking(missing, spare)}. Add or rename them."
         )
     return frame[list(names)]
 
