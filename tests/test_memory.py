@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -30,6 +31,8 @@ from bayeshyper.diagnostics import (
     psis,
 )
 from bayeshyper.memory import free_memory
+from bayeshyper.models import MLP
+from bayeshyper.models.networks import MODEL_BYTES
 from tests import fits
 
 BILLION = 10**9
@@ -107,6 +110,31 @@ def test_a_negative_number_of_prior_draws_is_refused(model: fits.Estimator) -> N
 def test_too_many_members_are_refused_before_they_are_made() -> None:
     with pytest.raises(RecipeError, match=r"too large a hypernetwork.*GB"):
         fits.fitted(HyperRegressor("mlp", "bayes", n_members=10**7, settings=fits.STEPS))
+
+
+@pytest.mark.parametrize("hidden", [[BILLION], [10**6, 10**6], [10**30]])
+@pytest.mark.parametrize("kind", [HyperRegressor, BaselineRegressor])
+def test_a_network_too_large_is_refused_before_it_is_made(kind: type[Any], hidden: list[int]) -> None:
+    tracemalloc.start()
+    try:
+        with pytest.raises(RecipeError, match=r"[\d,]+ weights of a network take.* GB.*layers") as refused:
+            fits.fitted(kind(settings={"target.hidden": hidden}))
+        assert isinstance(refused.value.__cause__, TooLarge)
+        assert tracemalloc.get_traced_memory()[1] < 30e6
+    finally:
+        tracemalloc.stop()
+
+
+def test_the_network_in_the_estimate_is_the_one_that_is_built(monkeypatch: pytest.MonkeyPatch) -> None:
+    count = sum(parameter.numel() for parameter in MLP(3, 2, hidden=(5, 7)).parameters())
+    for free, fits_in in ((count * MODEL_BYTES, True), (count * MODEL_BYTES - 1, False)):
+        monkeypatch.setattr(memory, "free_memory", lambda free=free: free)
+        with (
+            contextlib.nullcontext()
+            if fits_in
+            else pytest.raises(TooLarge, match=f"{count} weights of a network")
+        ):
+            MLP(3, 2, hidden=(5, 7))
 
 
 def test_every_draw_of_too_many_rows_is_refused(model: fits.Estimator) -> None:
