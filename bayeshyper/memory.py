@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 from pathlib import Path
 
 import psutil
 
 from bayeshyper.errors import TooLarge
+
+if sys.platform != "win32":
+    import resource
 
 __all__ = ["check_answers", "check_draws", "check_fits", "free_memory", "readable"]
 
@@ -28,9 +32,9 @@ DRAW_BYTES = 32
 
 
 def free_memory(cgroups: Path = CGROUPS) -> int:
-    """Bytes that are free: of the machine, or of the container that the process is in where that has less.
+    """Bytes that are free: of the machine, of its container or of what ``ulimit -v`` allows, the least.
 
-    File cache counts as free in both, since the system gives it up for whoever asks.
+    File cache counts as free in the first two, since the system gives it up for whoever asks.
 
     Args:
         cgroups: Where Linux says what a container may use; without such files it is in none.
@@ -41,7 +45,15 @@ def free_memory(cgroups: Path = CGROUPS) -> int:
             allowed, used = (int((cgroups / name).read_text()) for name in (limit, usage))
             counts = [line.split() for line in (cgroups / counters).read_text().splitlines()]
             free = min(free, allowed - used + sum(int(count) for name, count in counts if name in cached))
-    return max(free, 0)
+    return max(min(free, _allowed_to_map()), 0)
+
+
+def _allowed_to_map() -> int:
+    """Bytes of addresses that the process may still ask for, which is what ``ulimit -v`` limits."""
+    if sys.platform == "win32":
+        return sys.maxsize
+    allowed, _ = resource.getrlimit(resource.RLIMIT_AS)
+    return sys.maxsize if allowed == resource.RLIM_INFINITY else allowed - psutil.Process().memory_info().vms
 
 
 def check_fits(count: int, what: str, *, bytes_each: int, instead: str) -> None:

@@ -238,6 +238,22 @@ def test_what_a_container_allows_less_what_it_uses_is_all_that_is_free(
     assert free_memory(tmp_path) == (10**9 if free is None else free)
 
 
+LIMITED = """
+import resource
+import psutil
+from bayeshyper.memory import free_memory
+mapped = psutil.Process().memory_info().vms
+resource.setrlimit(resource.RLIMIT_AS, (mapped + 300 * 2**20, resource.RLIM_INFINITY))
+print(free_memory() / 2**20)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the limit is POSIX's")
+def test_what_ulimit_allows_less_what_the_process_has_is_all_that_is_free() -> None:
+    """Between the two looks, the process may map a little more."""
+    assert 200 < peak(LIMITED) <= 300
+
+
 def test_a_container_that_is_nearly_full_is_asked_for_no_more(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model: fits.Estimator
 ) -> None:
