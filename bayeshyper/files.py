@@ -8,6 +8,7 @@ import glob
 import hashlib
 import os
 import secrets
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -33,11 +34,12 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
     """A new file to fill, beside ``path``; when the block ends well, it takes that place.
 
     By then it is on the disk, and so is its name: after a power cut there is the old file or the new one.
-    Where ``path`` is a link, it stays one, and what it leads to is replaced.
+    Where ``path`` is a link, it stays one, and what it leads to is replaced. Who may read the old file, may
+    read the new one, and nobody else.
 
     Raises:
-        OSError: As `destination` does; or the folder is missing or the disk is full. It names a file, and an
-            old one at ``path`` is untouched.
+        OSError: As `destination` does; or the folder is missing or the disk is full. It names ``path``, where
+            an old file is untouched.
     """
     path = destination(path)
     temporary = path.with_name(f"{_beginning(path)}{secrets.token_hex(8)}.tmp")
@@ -45,6 +47,8 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
         # Made by open itself, it gets the rights that any new file gets; asking for the process's umask
         # would change it for the other threads.
         with open(temporary, "xb") as file:
+            if path.exists():
+                shutil.copymode(path, temporary)  # before there is anything to read
             yield file
             file.flush()
             os.fsync(file.fileno())
@@ -52,8 +56,8 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
     except BaseException as error:
         with contextlib.suppress(OSError):
             os.unlink(temporary)
-        if isinstance(error, OSError) and error.filename is None:  # a full disk names none
-            error.filename = str(path)
+        if isinstance(error, OSError) and error.filename in (None, str(temporary)):  # a full disk names none
+            error.filename, error.filename2 = str(path), None
         raise
     _flush_folder(path.parent)
 

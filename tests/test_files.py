@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from bayeshyper.files import write_atomically
+from bayeshyper.files import replacing, write_atomically
 
 
 def test_it_writes_and_writes_over(tmp_path: Path) -> None:
@@ -62,8 +62,9 @@ def test_content_of_the_wrong_type_leaves_the_old_file(tmp_path: Path) -> None:
 
 
 def test_a_missing_folder_is_an_os_error_and_is_not_made(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(FileNotFoundError) as raised:
         write_atomically(tmp_path / "missing" / "result.bin", b"new")
+    assert raised.value.filename == str(tmp_path / "missing" / "result.bin")
     assert os.listdir(tmp_path) == []
 
 
@@ -216,3 +217,17 @@ def test_the_rights_are_those_of_any_new_file(tmp_path: Path, mask: int) -> None
     assert kept == mask
     ours, plain = (stat.S_IMODE((tmp_path / name).stat().st_mode) for name in ("ours", "plain"))
     assert ours == plain
+
+
+@pytest.mark.skipif(os.name != "posix", reason="rights are POSIX's")
+@pytest.mark.parametrize("rights", [0o600, 0o640, 0o400, 0o666])
+def test_who_may_read_the_new_file_could_read_the_old_one(tmp_path: Path, rights: int) -> None:
+    path = tmp_path / "result.bin"
+    path.write_bytes(b"old")
+    path.chmod(rights)
+    with replacing(path) as file:
+        while_written = [stat.S_IMODE(one.stat().st_mode) for one in tmp_path.iterdir()]
+        file.write(b"new")
+    assert while_written == [rights, rights]
+    assert stat.S_IMODE(path.stat().st_mode) == rights
+    assert path.read_bytes() == b"new"
