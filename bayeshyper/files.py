@@ -57,7 +57,8 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
         with contextlib.suppress(OSError):
             os.unlink(temporary)
         if isinstance(error, OSError) and error.filename in (None, str(temporary)):  # a full disk names none
-            error.filename, error.filename2 = str(path), None
+            error.filename = str(path)
+            del error.filename2  # os.replace names both
         raise
     _flush_folder(path.parent)
 

@@ -64,7 +64,9 @@ def test_content_of_the_wrong_type_leaves_the_old_file(tmp_path: Path) -> None:
 def test_a_missing_folder_is_an_os_error_and_is_not_made(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError) as raised:
         write_atomically(tmp_path / "missing" / "result.bin", b"new")
-    assert raised.value.filename == str(tmp_path / "missing" / "result.bin")
+    assert str(raised.value).endswith(
+        f"No such file or directory: {str(tmp_path / 'missing' / 'result.bin')!r}"
+    )
     assert os.listdir(tmp_path) == []
 
 
@@ -100,6 +102,16 @@ def test_a_pipe_or_device_is_not_replaced(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="no regular file"):
         write_atomically(tmp_path / "pipe", b"new")
     assert (tmp_path / "pipe").is_fifo()
+
+
+def test_a_file_that_cannot_take_its_place_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(source: Path, destination: Path) -> None:
+        raise PermissionError(errno.EPERM, "Not permitted", str(source), None, str(destination))
+
+    monkeypatch.setattr(os, "replace", refuse)
+    with pytest.raises(PermissionError) as raised:
+        write_atomically(tmp_path / "result.bin", b"new")
+    assert str(raised.value).endswith(f"Not permitted: {str(tmp_path / 'result.bin')!r}")
 
 
 def test_a_bare_name_goes_to_the_working_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
