@@ -504,6 +504,41 @@ def test_what_exists_is_replaced_only_by_force(folder: Path, tmp_path: Path, com
     assert (kept.read_bytes() == b"precious") == (command == "report")
 
 
+LATE = {"fit": "audit", "predict": "predictive", "sample": "sample_weights"}
+
+
+def meanwhile(monkeypatch: pytest.MonkeyPatch, command: str, event: Callable[[], object]) -> None:
+    """Let something happen while a command is at work, after it looked at its output."""
+    method = getattr(HyperRegressor, LATE[command])
+
+    def work(*arguments: Any, **options: Any) -> Any:
+        event()
+        return method(*arguments, **options)
+
+    monkeypatch.setattr(HyperRegressor, LATE[command], work)
+
+
+@pytest.mark.parametrize("command", LATE)
+def test_what_is_written_meanwhile_is_kept_and_so_is_the_work(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    arguments, name = outputs(folder)[command]
+    output = tmp_path / name
+    second, third = (output.with_name(f"{output.stem}-{number}{output.suffix}") for number in (2, 3))
+    meanwhile(monkeypatch, command, lambda: output.write_text("precious"))
+    for beside in (second, third):
+        output.unlink(missing_ok=True)
+        result = run(*arguments, "-o", output)
+        assert result.exit_code == 0, result.stderr
+        assert f"goes to {beside}" in result.stderr
+        assert f"Wrote {beside}" in result.stdout
+        assert output.read_text() == "precious"
+    assert {path.name for path in tmp_path.iterdir()} == {output.name, second.name, third.name}
+    assert second.read_bytes() == third.read_bytes() or command == "fit"  # its history has the seconds
+    assert f"Wrote {output}" in succeed(*arguments, "-o", output, "--force")
+    assert output.read_bytes() != b"precious"
+
+
 @pytest.mark.parametrize("command", ["fit", "predict", "sample", "report"])
 def test_a_link_is_what_it_leads_to(folder: Path, tmp_path: Path, command: str) -> None:
     arguments, name = outputs(folder)[command]

@@ -10,7 +10,7 @@ import typer
 
 from bayeshyper.cli.console import say
 from bayeshyper.cli.options import Data, Force, Inference, Model, Seed, Settings, Target, Task, overrides
-from bayeshyper.cli.output import check_file, check_names
+from bayeshyper.cli.output import check_file, check_names, place
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -79,6 +79,7 @@ def fit(
     try:
         fitted = estimator.fit(X, y, checkpoint=checkpoint)
         audit = fitted.audit()
+        path = place(path, force=force)
         fitted.save(path)
     except KeyboardInterrupt as interrupt:  # or Terminated
         if str(interrupt):

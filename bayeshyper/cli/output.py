@@ -11,16 +11,26 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bayeshyper.cli.console import complain
 from bayeshyper.errors import DataError
 from bayeshyper.files import destination, write_atomically
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["check_file", "check_folder", "check_names", "check_table", "filled_folder", "write_table"]
+__all__ = [
+    "check_file",
+    "check_folder",
+    "check_names",
+    "check_table",
+    "filled_folder",
+    "place",
+    "write_table",
+]
 
 SEPARATORS = {".csv": ",", ".tsv": "\t", ".csv.gz": ",", ".tsv.gz": "\t"}
 PARQUET = (".parquet", ".pq")
@@ -72,6 +82,20 @@ def check_folder(path: Path, *, force: bool) -> None:
     standing = next(folder for folder in (path.absolute(), *path.absolute().parents) if folder.exists())
     if not (standing.is_dir() and os.access(standing, os.W_OK)):
         raise DataError(f"{standing} cannot be written to: give another --output.")
+
+
+def place(path: Path, *, force: bool) -> Path:
+    """Where to write what took long to make: at ``path``, or beside what is there by now.
+
+    ``check_file`` was long ago: another command may have written there, and without ``force`` keeps its file.
+    """
+    if force or not path.exists():
+        return path
+    ending = "".join(path.suffixes)
+    names = (path.with_name(f"{path.name.removesuffix(ending)}-{number}{ending}") for number in count(2))
+    free = next(name for name in names if not (name.exists() or name.is_symlink()))
+    complain("Warning", f"{path} was written meanwhile by another command, so this goes to {free}.")
+    return free
 
 
 def check_names(*paths: Path) -> None:

@@ -9,7 +9,14 @@ import typer
 
 from bayeshyper.cli.console import say
 from bayeshyper.cli.options import Data, Force, ModelFile, Seed
-from bayeshyper.cli.output import check_file, check_folder, check_table, filled_folder, write_table
+from bayeshyper.cli.output import (
+    check_file,
+    check_folder,
+    check_table,
+    filled_folder,
+    place,
+    write_table,
+)
 from bayeshyper.errors import DataError
 
 if TYPE_CHECKING:
@@ -49,7 +56,9 @@ def predict(
     fitted = _load(model)
     frame = _read(fitted, data)
     predictive = fitted.predictive(_features(fitted, frame, data))
-    write_table(_as_table(predictive, level), output)
+    table = _as_table(predictive, level)
+    output = place(output, force=force)
+    write_table(table, output)
     interval = (
         f"; lower and upper hold {level:.0%} of the probability" if predictive.task == "regression" else ""
     )
@@ -73,6 +82,7 @@ def sample(
     """
     check_file(output, model, force=force)
     ensemble = _load(model).sample_weights(n, seed=seed)
+    output = place(output, force=force)
     ensemble.save(output)
     say(f"Wrote {output}: {n:,} draws of {ensemble.spec.size:,} weights in {len(ensemble.spec)} tensors.")
 
