@@ -6,6 +6,7 @@ import gzip
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -537,6 +538,18 @@ def test_what_is_written_meanwhile_is_kept_and_so_is_the_work(
     assert second.read_bytes() == third.read_bytes() or command == "fit"  # its history has the seconds
     assert f"Wrote {output}" in succeed(*arguments, "-o", output, "--force")
     assert output.read_bytes() != b"precious"
+
+
+@pytest.mark.parametrize("command", LATE)
+def test_a_folder_that_is_removed_meanwhile_is_made_again(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    arguments, name = outputs(folder)[command]
+    output = tmp_path / "gone" / name
+    output.parent.mkdir()
+    meanwhile(monkeypatch, command, lambda: shutil.rmtree(output.parent))
+    assert f"Wrote {output}" in succeed(*arguments, "-o", output)
+    assert [path.name for path in output.parent.iterdir()] == [name]
 
 
 @pytest.mark.parametrize("command", ["fit", "predict", "sample", "report"])

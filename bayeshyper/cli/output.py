@@ -87,8 +87,10 @@ def check_folder(path: Path, *, force: bool) -> None:
 def place(path: Path, *, force: bool) -> Path:
     """Where to write what took long to make: at ``path``, or beside what is there by now.
 
-    ``check_file`` was long ago: another command may have written there, and without ``force`` keeps its file.
+    ``check_file`` was long ago: the folder may be gone, and is made again; another command may have written
+    there, and without ``force`` keeps its file.
     """
+    destination(path).parent.mkdir(parents=True, exist_ok=True)
     if force or not path.exists():
         return path
     ending = "".join(path.suffixes)
