@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from bayeshyper.container import not_ours, open_container, unpack, write_container
+from bayeshyper.data.names import listed
 from bayeshyper.errors import ModelFileError
 from bayeshyper.migration import ensemble_1
 from bayeshyper.models import Target, WeightSpec
@@ -18,13 +19,14 @@ __all__ = ["WeightEnsemble"]
 
 KIND = "ensemble"
 VERSION = 2
+DTYPES = (torch.float32, torch.float64)
 
 
 class WeightEnsemble:
     """S weight vectors drawn from a posterior, with the table that names their entries.
 
     Args:
-        weights: ``(S, D)``.
+        weights: ``(S, D)``, float32 or float64, with one draw at least.
         spec: What the D entries are: the network's tensors, then the likelihood's latents.
         target: The network they belong to; without it the ensemble is numbers only.
 
@@ -41,6 +43,10 @@ class WeightEnsemble:
     def __init__(self, weights: Tensor, spec: WeightSpec, target: Target | None = None) -> None:
         if weights.dim() != 2 or weights.shape[1] != spec.size:
             raise ValueError(f"Got weights of shape {tuple(weights.shape)}, expected (S, {spec.size}).")
+        if not len(weights) or weights.dtype not in DTYPES:
+            raise ValueError(
+                f"Got {len(weights)} draws of {weights.dtype}, expected at least one, of float32 or float64."
+            )
         self.weights = weights
         self.spec = spec
         self.target = target
@@ -84,9 +90,14 @@ class WeightEnsemble:
     def load(cls, path: str | Path, target: Target | None = None) -> WeightEnsemble:
         """Read what `save` wrote.
 
+        Args:
+            path: The file.
+            target: The network that the draws belong to; without it the ensemble is numbers only.
+
         Raises:
             FileNotFoundError: There is no such file.
-            ModelFileError: The file is not an ensemble of ours, or it is damaged.
+            ModelFileError: The file is not an ensemble of ours, or it is damaged; or its draws are of another
+                network than the target's.
         """
         path = Path(path)
         file = open_container(path, KIND)
@@ -95,25 +106,46 @@ class WeightEnsemble:
                 record, tensors = ensemble_1(file)
             else:
                 _, record, tensors = unpack(path, file, KIND, VERSION)
-            return cls._from_named(record["names"], tensors, target)
+            if record.keys() != {"names"}:
+                raise ValueError("its record is not one of an ensemble")
+            ensemble = cls._from_named(record["names"], tensors)
         except (KeyError, TypeError, ValueError) as error:
             if isinstance(error, ModelFileError):
                 raise
             raise not_ours(path, KIND, error) from error
+        if target is not None:
+            _check_belongs(path, ensemble.spec, target.spec)
+            ensemble.target = target
+        return ensemble
 
     @classmethod
-    def _from_named(
-        cls, names: list[str], tensors: dict[str, Tensor], target: Target | None
-    ) -> WeightEnsemble:
+    def _from_named(cls, names: list[str], tensors: dict[str, Tensor]) -> WeightEnsemble:
         if not isinstance(names, list) or len(names) != len(tensors) or set(names) != tensors.keys():
             raise ValueError("its tensors are not those that it names")
         kinds = {(tensor.shape[:1], tensor.dtype) for tensor in tensors.values()}
         if len(kinds) != 1 or not all(shape and dtype.is_floating_point for shape, dtype in kinds):
             raise ValueError("its tensors are not draws of one posterior")
-        if not all(bool(tensor.isfinite().all()) for tensor in tensors.values()):
-            raise ValueError("its draws are not finite")
+        if not all(tensor.numel() for tensor in tensors.values()):
+            raise ValueError("some of its tensors hold nothing")
         spec = WeightSpec((name, tensors[name].shape[1:]) for name in names)
-        return cls(spec.flatten(tensors), spec, target)
+        ensemble = cls(spec.flatten(tensors), spec)
+        if not bool(ensemble.weights.isfinite().all()):
+            raise ValueError("its draws are not finite")
+        return ensemble
 
     def __repr__(self) -> str:
         return f"WeightEnsemble({len(self)} draws of {self.spec.size:,} weights in {len(self.spec)} tensors)"
+
+
+def _check_belongs(path: Path, held: WeightSpec, wanted: WeightSpec) -> None:
+    """Refuse draws of another network: they have its tensors, and behind them the likelihood's latents."""
+    pieces, tensors = list(held), list(wanted)
+    network, latents = pieces[: len(tensors)], pieces[len(tensors) :]
+    # What a likelihood calls its latents has no dots; a tensor in a module of a module has.
+    foreign = [piece.name for piece in latents if "." in piece.name]
+    if network != tensors or foreign:
+        differing = foreign or [piece.name for piece in tensors if piece not in network]
+        raise ModelFileError(
+            f"{path} holds draws of another network than the target, they differ in "
+            f"{listed(differing or wanted.names, most=4)}: pass the network that they were drawn for."
+        )

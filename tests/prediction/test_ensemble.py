@@ -159,6 +159,39 @@ def test_draws_that_are_no_numbers_are_a_model_file_error(tmp_path: Path, number
         WeightEnsemble.load(tmp_path / "e.safetensors")
 
 
+@pytest.mark.parametrize(
+    ("network", "differing"),
+    [
+        (MLP(3, 2, hidden=(5,)), r"layers\.0\.weight"),
+        (MLP(4, 2, hidden=(4,)), r"layers\.0\.weight"),
+        (MLP(3, 2, hidden=(4, 4)), r"layers\.2\.weight"),
+        (nn.Linear(3, 2), r"layers\.2\.weight, layers\.2\.bias"),
+        (nn.ModuleDict({"layers": nn.ModuleList([nn.Linear(3, 4)])}), r"layers\.2\.weight, layers\.2\.bias"),
+    ],
+)
+def test_draws_of_another_network_are_a_model_file_error(
+    tmp_path: Path, network: nn.Module, differing: str
+) -> None:
+    make(2).save(tmp_path / "e.safetensors")
+    with pytest.raises(ModelFileError, match=f"another network.* {differing}"):
+        WeightEnsemble.load(tmp_path / "e.safetensors", Target(network))
+
+
+def test_draws_of_some_tensors_belong_to_a_network_of_which_these_are_bayesian(tmp_path: Path) -> None:
+    target = Target(MLP(3, 2), ["layers.2.*"])
+    WeightEnsemble(torch.ones(2, target.spec.size), target.spec).save(tmp_path / "e")
+    assert len(list(WeightEnsemble.load(tmp_path / "e", target).modules())) == 2
+    with pytest.raises(ModelFileError, match="another network"):
+        WeightEnsemble.load(tmp_path / "e", Target(MLP(3, 2)))
+
+
+def test_no_draws_and_draws_of_other_types_are_refused() -> None:
+    spec = make().spec
+    for weights in (torch.zeros(0, spec.size), torch.zeros(2, spec.size, dtype=torch.float16)):
+        with pytest.raises(ValueError, match=r"draws of .*, expected at least one, of float32 or float64"):
+            WeightEnsemble(weights, spec)
+
+
 def test_someone_elses_file_is_not_an_ensemble(tmp_path: Path) -> None:
     save_file({"weight": torch.zeros(2, 3)}, tmp_path / "other.safetensors")
     with pytest.raises(ModelFileError, match="not a bayeshyper ensemble"):
@@ -245,6 +278,14 @@ def test_its_summary_counts() -> None:
         ({"names": ["a", "b"]}, HELD | {"b": torch.zeros(2, dtype=torch.float64)}),
         ({"names": ["a"]}, {"a": torch.zeros(2, 3, dtype=torch.int64)}),
         ({"names": ["a"]}, {"a": torch.zeros(())}),
+        ({"names": ["a", "b"], "more": 1}, HELD),
+        ({"names": ["a"]}, {"a": torch.zeros(0, 3)}),
+        ({"names": ["a"]}, {"a": torch.zeros(8, 0, 2**40)}),
+        ({"names": ["a", "b"]}, {"a": torch.zeros(2, 3), "b": torch.zeros(2, 0)}),
+        *(
+            pytest.param({"names": ["a"]}, {"a": torch.zeros(2, 3, dtype=dtype)}, id=str(dtype))
+            for dtype in (torch.float8_e4m3fn, torch.float16, torch.bfloat16, torch.complex64)
+        ),
     ],
 )
 def test_a_file_that_does_not_fit_together_is_a_model_file_error(
