@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import numpy as np
-import pandas as pd
 import torch
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator
@@ -129,11 +128,11 @@ class TableEstimator(BaseEstimator):
         self._draws = draws
         self._model64 = copy.deepcopy(self._model).double()
 
-    def _look_at_gaps(self, table: pd.DataFrame, inputs: Array, targets: Array) -> None:
+    def _look_at_gaps(self, X: Any, inputs: Array, targets: Array) -> None:
         """Warn where fitted rows with missing values are less certain than their intervals say."""
         if self._task != "regression" or targets.ndim > 1:
             return
-        rows = np.flatnonzero(table.isna().any(axis=1))[:MOST_ROWS]
+        rows = np.flatnonzero(as_features(X).isna().any(axis=1))[:MOST_ROWS]
         if len(rows) == 0:
             return
         low, high = self._predictive(torch.from_numpy(inputs[rows]), self._draws).interval(LEVEL).T

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-__all__ = ["destination", "remove_unfinished", "replacing", "write_atomically"]
+__all__ = ["destination", "leads_nowhere", "remove_unfinished", "replacing", "write_atomically"]
 
 # What a file system answers that cannot flush a folder; any other answer is a fault.
 CANNOT_FLUSH = (errno.EINVAL, errno.ENOTSUP)
@@ -63,13 +63,18 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
     _flush_folder(path.parent)
 
 
+def leads_nowhere(path: Path) -> bool:
+    """Whether it is a link to what there is not: nothing is written through it, as `cp` does not."""
+    return path.is_symlink() and not path.exists()
+
+
 def destination(path: Path) -> Path:
     """The file that writing to ``path`` replaces: of a link, the one that it leads to.
 
     Raises:
         OSError: The link leads nowhere, or there is something else than a file.
     """
-    if path.is_symlink() and not path.exists():
+    if leads_nowhere(path):
         raise FileNotFoundError(errno.ENOENT, "It is a link that leads to nothing", str(path))
     if path.exists() and not path.is_file():
         raise OSError(errno.EINVAL, "It is no regular file", str(path))

@@ -22,7 +22,6 @@ from bayeshyper.assembly import (
     reason_against_start,
 )
 from bayeshyper.base import Recipe
-from bayeshyper.data import as_features
 from bayeshyper.diagnostics import Audit, Collapse, audit, collapse, convergence
 from bayeshyper.errors import CollapseWarning, ModelFileError, RecipeError, warn
 from bayeshyper.inference import Checkpoint, fit, take_holdout
@@ -111,7 +110,7 @@ class HyperEstimator(JudgedEstimator):
             heldout = (x[held], t[held])
             x, t = x[kept], t[kept]
         self._train(x, t, heldout, seed, checkpoint)
-        self._look_at_gaps(as_features(X), inputs, targets)
+        self._look_at_gaps(X, inputs, targets)
         return self
 
     def _seed(self, checkpoint: Checkpoint | None) -> int:

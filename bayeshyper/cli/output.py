@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from bayeshyper.cli.console import complain
 from bayeshyper.errors import DataError
-from bayeshyper.files import destination, write_atomically
+from bayeshyper.files import destination, leads_nowhere, write_atomically
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -149,16 +149,15 @@ def filled_folder(path: Path) -> Iterator[Path]:
             fresh.rename(path)
             return
         for file in sorted(fresh.rglob("*")):
-            destination = path / file.relative_to(fresh)
+            goal = path / file.relative_to(fresh)
             if file.is_dir():
-                destination.mkdir(exist_ok=True)
+                goal.mkdir(exist_ok=True)
             else:
-                shutil.move(file, destination)
+                shutil.move(file, goal)
 
 
 def _check_link(path: Path) -> None:
-    # As cp does, which does not write through such a link: where it leads, someone else may have chosen.
-    if path.is_symlink() and not path.exists():
+    if leads_nowhere(path):
         raise DataError(
             f"The output {path} is a link that leads to nothing: remove it, or give another --output."
         )

@@ -89,10 +89,8 @@ def _add_runs(columns: Columns, groups: Collection[str], runs: Runs, values: Val
             _add_value(columns, group, name, nodes[name])
 
     predicted = [name for name in runs.random if name not in values]
-    count, numbers = (
-        len(next(iter(values.values()))),
-        sum(node["value"].numel() for node in runs.first.values()),
-    )
+    count = len(next(iter(values.values())))
+    numbers = sum(node["value"].numel() for node in runs.first.values())
     check_fits(
         count * numbers,
         f"{count:,} draws of {numbers:,} values",

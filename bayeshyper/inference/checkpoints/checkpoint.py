@@ -15,7 +15,7 @@ from torch import Tensor
 from bayeshyper._vocabulary import fits
 from bayeshyper.container import NewerFileError, not_ours, read_container, read_record, write_container
 from bayeshyper.errors import CheckpointError, CheckpointWarning, ModelFileError, warn
-from bayeshyper.files import remove_unfinished
+from bayeshyper.files import leads_nowhere, remove_unfinished
 
 from .states import packed, unpacked
 
@@ -82,9 +82,9 @@ class Checkpoint:
         path = _as_path(given.path)
         if path.is_dir() or not path.parent.is_dir():
             raise CheckpointError(f"Got the checkpoint {path}, expected a file in a folder that there is.")
+        if leads_nowhere(path):
+            raise CheckpointError(f"The checkpoint {path} is a link that leads to nothing: remove it.")
         if path.is_symlink():  # it stays one, and the files lie where it leads
-            if not path.exists():
-                raise CheckpointError(f"The checkpoint {path} is a link that leads to nothing: remove it.")
             path = path.resolve()
         length, most = len(os.fsencode(path.name)), _longest_name(path.parent) - len(PREVIOUS + DAMAGED)
         if length > most:
